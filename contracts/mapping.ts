@@ -1,0 +1,75 @@
+import jsonata from 'jsonata';
+import type { Json } from './ports/envelope.ts';
+
+/**
+ * JSONata, in the one place where it appears. A mapping is a pure function from JSON to JSON, bounded in time, depth and size:
+ * no regular expressions (a bad one cannot be interrupted), no `$eval`, no `$now`/`$millis`/`$random` (time and chance come in as input).
+ */
+export type MappingFunctions = { readonly [name: string]: (...args: never[]) => unknown };
+export type Mapping = (input: unknown, more?: MappingFunctions) => Promise<Json | undefined>;
+
+/** ms, calls deep, elements in one sequence. */
+const BOUNDS = { timeout: 500, stack: 200, sequence: 10_000 };
+const FORBIDDEN: ReadonlySet<string> = new Set(['eval', 'now', 'millis', 'random']);
+
+/** A mapping that does not compile, or did not evaluate; names the mapping, never the data. */
+export class MappingError extends Error {
+  constructor(name: string, what: string, cause?: unknown) {
+    super(`${name}: ${what}`, { cause });
+    this.name = 'MappingError';
+  }
+}
+
+/**
+ * @param name for messages: the file, or the place in the manifest
+ * @param functions called in the mapping as `$name(…)`; what a function throws of its own class is rethrown as it is
+ * @throws MappingError when the source is not JSONata or uses what is forbidden
+ */
+export function compileMapping(name: string, source: string, functions: MappingFunctions = {}): Mapping {
+  let expression: jsonata.Expression;
+  try {
+    expression = jsonata(source, BOUNDS);
+  } catch (error) {
+    throw new MappingError(name, `not a mapping: ${words(error)}`, error);
+  }
+  refuseForbidden(name, expression.ast());
+  return async (input, more) => {
+    try {
+      const value = await expression.evaluate(input, more === undefined ? functions : { ...functions, ...more });
+      return plain(value);
+    } catch (error) {
+      // An error thrown by one of our functions (a Fault, say) is meant for the caller; JSONata's own carry a code.
+      if (error instanceof Error && error.constructor !== Error) throw error;
+      throw new MappingError(name, words(error), error);
+    }
+  };
+}
+
+/** JSONata decorates the arrays it makes and may return parts of its input: callers get JSON of their own. */
+function plain(value: unknown): Json | undefined {
+  if (value === undefined) return undefined;
+  if (value === null || typeof value !== 'object') return typeof value === 'function' ? undefined : (value as Json);
+  return JSON.parse(JSON.stringify(value)) as Json;
+}
+
+function refuseForbidden(name: string, node: unknown): void {
+  if (Array.isArray(node)) {
+    for (const part of node) refuseForbidden(name, part);
+    return;
+  }
+  if (node === null || typeof node !== 'object') return;
+  const { type, value } = node as { type?: unknown; value?: unknown };
+  if (type === 'regex') throw new MappingError(name, 'regular expressions are not allowed in a mapping');
+  if (type === 'variable' && typeof value === 'string' && FORBIDDEN.has(value)) {
+    throw new MappingError(name, `$${value} is not allowed in a mapping`);
+  }
+  for (const part of Object.values(node)) refuseForbidden(name, part);
+}
+
+/** JSONata's message without the value it names: a value may be personal. */
+function words(error: unknown): string {
+  const { code, position, token } = error as { code?: string; position?: number; token?: string };
+  if (code === undefined) return error instanceof Error ? error.message : 'failed';
+  const where = position === undefined ? '' : ` at character ${position}`;
+  return `${code}${where}${token === undefined ? '' : ` near "${token}"`}`;
+}

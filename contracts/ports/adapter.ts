@@ -1,0 +1,114 @@
+import type { Certificate, CertificateQuery } from './certificate.ts';
+import type { Clock } from './clock.ts';
+import type { PublishedContract } from './contract.ts';
+import type { ContractName, Envelope, Json, JsonObject, Message, Party, Receipt, Words } from './envelope.ts';
+import type { Logger } from './logger.ts';
+import type { AwaitedAnswer } from './store.ts';
+
+/** Given to every call of an adapter. `signal` aborts it: the adapter must then let go of its sockets at once. */
+export interface Call {
+  readonly signal: AbortSignal;
+  /** 1 for the first. */
+  readonly attempt: number;
+  readonly log: Logger;
+  /** W3C; passed on wherever the wire has a place for it. */
+  readonly traceparent: string;
+}
+
+/** Resolves when the message is durably kept (then it may be taken off the party's side). */
+export type Accept = (message: Message) => Promise<'applied' | 'seenBefore' | 'unmatched'>;
+
+/** A department's own request to us, in its own bytes. Header names in lower case. */
+export interface RawRequest {
+  readonly method: string;
+  readonly path: string;
+  readonly query: { readonly [name: string]: string };
+  readonly headers: { readonly [name: string]: string };
+  readonly body: Uint8Array;
+}
+
+export interface RawReply {
+  readonly status: number;
+  readonly headers: { readonly [name: string]: string };
+  readonly body: Uint8Array;
+}
+
+/**
+ * Speaks one party's wire. It translates and carries: it keeps no queue, retries nothing, remembers nothing but its session.
+ * Called by the delivery engine through the party's guard only, at most `terms.concurrency` at a time.
+ * Every method throws `Fault` and nothing else on purpose; whatever else escapes counts as `inDoubt`.
+ */
+export interface Adapter {
+  /** Resolves only when the party has taken responsibility. Bytes gone and no answer is `inDoubt`; a duplicate they report is success. */
+  deliver(envelope: Envelope, call: Call): Promise<Receipt>;
+  /** Asked after `inDoubt`, before any resend. May be missing only where `terms.idempotent`. */
+  inquire?(envelope: Envelope, call: Call): Promise<Receipt | 'neverArrived'>;
+  /** Asks for the answers that are due and gives each to `accept`; takes it off their side only after `accept` resolved. */
+  collect?(awaited: readonly AwaitedAnswer[], accept: Accept, call: Call): Promise<void>;
+  /** Reads the party's own push: verifies it, gives its messages to `accept`, and answers in the party's words only after that. */
+  callback?(request: RawRequest, accept: Accept, call: Call): Promise<RawReply>;
+  /** `name` is one of `about.queries`. */
+  query?(name: string, body: JsonObject, call: Call): Promise<JsonObject>;
+  /** [] = searched, and holds none. Could not search = Fault. */
+  certificates?(query: CertificateQuery, call: Call): Promise<readonly Certificate[]>;
+  /** A harmless call that tells whether the party is there. */
+  probe(call: Call): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** What the gateway must know of a party besides its methods; read by dispatcher, guard and the conformance suite alike. */
+export interface Terms {
+  /** It honours our key: the same envelope twice takes effect once. */
+  readonly idempotent: boolean;
+  /** Calls at a time, over all operations. */
+  readonly concurrency: number;
+  /** For one operation as a whole, all its wire calls together, in ms. */
+  readonly deadlineMs: number;
+  readonly quota: { readonly calls: number; readonly per: 'minute' | 'day' } | null;
+  /** Closed hours in local time (+08:00), `HH:MM-HH:MM`; may pass midnight. */
+  readonly closed: readonly string[];
+  /** Attempts that cost, before an envelope is parked. */
+  readonly attempts: number;
+  readonly backoffMs: { readonly first: number; readonly max: number };
+  readonly breaker: { readonly failures: number; readonly windowMs: number; readonly openMs: number };
+  /** Delays before the first, second … question for an answer that is due; the last repeats. Empty: never asked. */
+  readonly askAfterMs: readonly number[];
+}
+
+/** One kind of envelope a party takes. */
+export interface Deliverable {
+  readonly contract: ContractName;
+  /** Contract of `answer.result`, null when it has none. */
+  readonly result: ContractName | null;
+  readonly replies: 'atOnce' | 'later' | 'never';
+}
+
+export interface PartyFacts {
+  readonly party: Party;
+  readonly title: Words;
+  readonly owner: string;
+  readonly version: string;
+  readonly terms: Terms;
+  readonly delivers: readonly Deliverable[];
+  readonly queries: readonly { readonly name: string; readonly title: Words; readonly request: ContractName; readonly reply: ContractName }[];
+  /** Certificate types (21 characters) it can be asked for. */
+  readonly certificates: readonly string[];
+  readonly takesCallbacks: boolean;
+}
+
+/** A party as the gateway gets it from the loader. */
+export interface Connected {
+  readonly facts: PartyFacts;
+  readonly adapter: Adapter;
+}
+
+/** What a party's folder offers before a deployment's settings are known. */
+export interface PartyFolder {
+  readonly party: Party;
+  readonly title: Words;
+  /** The contracts in its `schemas/`, to be published with ours. */
+  readonly contracts: readonly PublishedContract[];
+  /** Throws `Unfit` with every problem of the settings at once. */
+  connect(settings: Json, means: { readonly clock: Clock; readonly log: Logger }): Connected;
+}
+

@@ -1,0 +1,154 @@
+import type { Certificate, Holder } from './certificate.ts';
+import type { ContractName, Envelope, EnvelopeState, JsonObject, Millis, Party, Reason, Words } from './envelope.ts';
+import type { FaultKind } from './fault.ts';
+
+/** domain.md section 5.1. ACCEPTED → HANDLING when the first department has it → (CORRECTING → HANDLING)* → DECIDED | WITHDRAWN. */
+export type CaseState =
+  | 'RECEIVED'
+  | 'ACCEPTED'
+  | 'NOT_ACCEPTED'
+  | 'CORRECTING'
+  | 'RETURNED'
+  | 'HANDLING'
+  | 'SUSPENDED'
+  | 'DECIDED'
+  | 'WITHDRAWN';
+
+/**
+ * What a step shows.
+ *   PENDING → SENT → (WAITING ⇄ SENT) → ACKED | WAITING_RECEIPT → DONE | REJECTED
+ *   PENDING → SKIPPED       its `when` does not hold, or the case was decided before it began
+ *   SENT, WAITING … → PARKED → SENT (released) | REJECTED (cancelled)
+ *   SENT, WAITING_RECEIPT → CORRECTING → SENT (supplied, next revision)
+ * DONE, REJECTED and SKIPPED are final: nothing that comes late leads back from them.
+ */
+export type StepState =
+  | 'PENDING'
+  | 'SENT'
+  | 'WAITING'
+  | 'ACKED'
+  | 'WAITING_RECEIPT'
+  | 'CORRECTING'
+  | 'PARKED'
+  | 'DONE'
+  | 'REJECTED'
+  | 'SKIPPED';
+
+export interface Step {
+  readonly no: string;
+  readonly title: Words;
+  readonly party: Party;
+  readonly contract: ContractName;
+  readonly blocking: boolean;
+  readonly state: StepState;
+  /** 1, and one more for each correction supplied. */
+  readonly revision: number;
+  /** Under which the department filed it. */
+  readonly number: string | null;
+  readonly result: JsonObject | null;
+  /** Why it waits, is parked or was refused. */
+  readonly reason: Reason | null;
+  readonly since: Millis;
+  /** WAITING: when it goes on by itself. */
+  readonly resumesAt: Millis | null;
+}
+
+export interface Deadline {
+  readonly at: Millis;
+  /** Computed beyond the holiday table; will be recomputed when the next table is loaded. */
+  readonly provisional: boolean;
+}
+
+export interface Decision {
+  readonly outcome: 'approved' | 'refused' | 'withdrawn';
+  readonly by: Party | null;
+  readonly reason: Reason | null;
+  readonly at: Millis;
+}
+
+/** What was submitted, as it passed `case.submit@1`. */
+export interface Submission {
+  readonly applicationNo: string;
+  readonly itemCode: string;
+  readonly channel: string;
+  readonly applicant: JsonObject;
+  readonly agent?: JsonObject;
+  readonly form: JsonObject;
+  readonly materials: readonly JsonObject[];
+}
+
+export interface CaseRecord {
+  readonly caseNo: string;
+  readonly appKey: string;
+  readonly queryCode: string;
+  readonly submission: Submission;
+  readonly certificates: readonly { readonly material: string; readonly holder: Holder; readonly certificate: Certificate }[];
+  readonly traceparent: string;
+  readonly state: CaseState;
+  readonly steps: readonly Step[];
+  readonly acceptedAt: Millis;
+  readonly promisedBy: Deadline;
+  readonly statutoryBy: Deadline;
+  readonly decision: Decision | null;
+  /** Stopped by a person: nothing of it is sent until resumed. */
+  readonly held: boolean;
+  /** How many messages the window has been sent; the next is this plus one. */
+  readonly messages: number;
+}
+
+/** One line of the timeline. `detail` holds no personal value. */
+export interface CaseEvent {
+  readonly at: Millis;
+  readonly kind:
+    | 'accepted'
+    | 'sent'
+    | 'delivered'
+    | 'waiting'
+    | 'parked'
+    | 'released'
+    | 'cancelled'
+    | 'answered'
+    | 'refused'
+    | 'correctionAsked'
+    | 'correctionSupplied'
+    | 'skipped'
+    | 'decided'
+    | 'withdrawn'
+    | 'held'
+    | 'resumed'
+    | 'told';
+  readonly party: Party | null;
+  readonly stepNo: string | null;
+  readonly reason: Reason | null;
+  readonly detail: JsonObject;
+}
+
+/** What one happening changes in a case. Computed by routing, written by the store in the transaction of the happening itself. */
+export interface Change {
+  readonly state?: CaseState;
+  /** Whole steps that changed, by number. */
+  readonly steps?: readonly Step[];
+  readonly decision?: Decision;
+  readonly submission?: Submission;
+  readonly events: readonly CaseEvent[];
+  readonly outbox: readonly OutgoingEnvelope[];
+}
+
+/** An envelope to be stored. `parked`: it may not go out (our own mapping broke its contract), and a person must see it. */
+export type OutgoingEnvelope = Envelope & { readonly parked?: { readonly kind: FaultKind; readonly reason: Reason } };
+
+/** Runs inside the store's transaction, on the case as it is at that moment. Must not touch the store, a wire or a clock of its own. */
+export type Advance = (current: CaseRecord) => Promise<Change>;
+
+/** An envelope as a person sees it in the queue. */
+export interface EnvelopeView {
+  readonly envelope: Envelope;
+  readonly state: EnvelopeState;
+  readonly attempts: number;
+  readonly notBefore: Millis;
+  readonly fault: FaultKind | null;
+  readonly reason: Reason | null;
+  /** The party's number, once delivered. */
+  readonly number: string | null;
+  readonly updatedAt: Millis;
+}

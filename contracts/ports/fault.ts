@@ -1,0 +1,77 @@
+import type { Millis, Reason } from './envelope.ts';
+
+/**
+ * A fault is named for what has to happen next. This table is the whole retry policy of the gateway:
+ *
+ *   kind          means                                                      the gateway                              breaker  attempt
+ *   refused       the party understood, and said no                          advances the case; never resends         no       –
+ *   malformed     an answer or message broke its contract or cannot be read  parks it, rings                          if theirs –
+ *   unauthorized  our key, seal or session was not accepted (one fresh       parks the lane, rings                    no       no
+ *                 login was tried)
+ *   busy          come back later: quota, closed hours, our own breaker      waits as asked                           no       no
+ *                 or bulkhead
+ *   unreachable   it certainly did not arrive                                resends with backoff and jitter          yes      yes
+ *   inDoubt       sent, and no answer came                                   inquires first; resends only if it never yes      yes
+ *                                                                            arrived, or the party is idempotent
+ *
+ * Anything unforeseen is `inDoubt`, never "safe to repeat".
+ */
+export type FaultKind = 'refused' | 'malformed' | 'unauthorized' | 'busy' | 'unreachable' | 'inDoubt';
+
+export interface FaultPolicy {
+  readonly then: 'advance' | 'park' | 'parkLane' | 'wait' | 'resend' | 'inquire';
+  readonly countsAgainstBreaker: boolean;
+  readonly costsAttempt: boolean;
+  /** Whether a person has to be told: an ERROR line and an alarm. */
+  readonly rings: boolean;
+}
+
+export const FAULT_POLICY = {
+  refused: { then: 'advance', countsAgainstBreaker: false, costsAttempt: false, rings: false },
+  malformed: { then: 'park', countsAgainstBreaker: true, costsAttempt: false, rings: true },
+  unauthorized: { then: 'parkLane', countsAgainstBreaker: false, costsAttempt: false, rings: true },
+  busy: { then: 'wait', countsAgainstBreaker: false, costsAttempt: false, rings: false },
+  unreachable: { then: 'resend', countsAgainstBreaker: true, costsAttempt: true, rings: false },
+  inDoubt: { then: 'inquire', countsAgainstBreaker: true, costsAttempt: true, rings: false },
+} as const satisfies Record<FaultKind, FaultPolicy>;
+
+export interface FaultDetail {
+  /** For the clerk: plain, with the party's own code. */
+  readonly reason: Reason;
+  /** `busy` only: not before this time. */
+  readonly until?: Millis;
+  /** `malformed` only: true when the message at fault is ours, so that it does not count against the party's breaker. */
+  readonly ours?: boolean;
+  /** `malformed`: true when bytes of a write had gone out, so that a person's release must inquire first. */
+  readonly maybeArrived?: boolean;
+  /** For the log. */
+  readonly cause?: unknown;
+}
+
+/** The only error an adapter may throw on purpose. */
+export class Fault extends Error {
+  readonly kind: FaultKind;
+  readonly reason: Reason;
+  readonly until?: Millis;
+  readonly ours: boolean;
+  readonly maybeArrived: boolean;
+
+  constructor(kind: FaultKind, detail: FaultDetail) {
+    super(`${kind} ${detail.reason.code}: ${detail.reason.en}`, { cause: detail.cause });
+    this.name = 'Fault';
+    this.kind = kind;
+    this.reason = detail.reason;
+    if (detail.until !== undefined) this.until = detail.until;
+    this.ours = detail.ours ?? false;
+    this.maybeArrived = detail.maybeArrived ?? kind === 'inDoubt';
+  }
+
+  /** What nobody foresaw is the careful kind. */
+  static from(error: unknown): Fault {
+    if (error instanceof Fault) return error;
+    return new Fault('inDoubt', {
+      reason: { code: 'unforeseen', zh: '发生未预料的错误，是否送达不明', en: 'an unforeseen error; whether it arrived is not known' },
+      cause: error,
+    });
+  }
+}

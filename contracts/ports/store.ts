@@ -1,0 +1,149 @@
+import type { Advance, CaseEvent, CaseRecord, Change, EnvelopeView } from './case.ts';
+import type { Ledger } from './certificate.ts';
+import type { Envelope, EnvelopeState, Message, Millis, Party, Receipt } from './envelope.ts';
+import type { Fault } from './fault.ts';
+
+/**
+ * The store remembers. Each method is ONE durable transaction, named for what happened; when its promise resolves the
+ * transaction is on disk. Transactions that arrive together share one commit. Who calls what:
+ *
+ *   intake      accept, collected, corrected, withdrawn
+ *   delivery    lease, delivered, refused, postponed, parked, returned, laneParked, awaiting
+ *   a person    released, cancelled, paused, resumed, held, unheld
+ *   anybody     the reads
+ *
+ * Where a method takes `advance`, the store reads the case inside the transaction, gives it to `advance`, and writes what
+ * that returns in the same transaction. An `advance` that throws rolls the whole transaction back and rejects.
+ */
+export type Store = CaseStore & DeliveryStore & DeskStore & CaseReads & Ledger & Nonces & { close(): Promise<void> };
+
+/** Number and query code are given by the store; everything that needs them is made by `open`, inside the transaction. */
+export interface NewCase {
+  readonly applicationNo: string;
+  readonly appKey: string;
+  /** Lower-case hex SHA-256 of the canonical submission: the same again is the same case, another is a conflict. */
+  readonly bodyHash: string;
+  /** First digits of the case number: region 6 + yyMMdd. */
+  readonly numberPrefix: string;
+  open(caseNo: string): Promise<{ readonly record: CaseRecord; readonly change: Change }>;
+}
+
+export interface CaseStore {
+  /** The same application number of the same caller: the stored case and `seenBefore`; with another body hash: `conflict`, nothing is stored. */
+  accept(submission: NewCase): Promise<{ readonly record: CaseRecord; readonly seenBefore: boolean; readonly conflict: boolean }>;
+  /** A case already stored under this application number, before certificates are fetched for it in vain. */
+  byApplication(appKey: string, applicationNo: string): Promise<{ readonly record: CaseRecord; readonly bodyHash: string } | undefined>;
+  /**
+   * A party's later word. `applied`: matched to an envelope and advanced. `seenBefore`: nothing changed.
+   * `unmatched`: kept; it may have come before our own commit, and `rematch` tries it again.
+   */
+  collected(message: Message, advance: (envelope: Envelope, message: Message) => Advance): Promise<'applied' | 'seenBefore' | 'unmatched'>;
+  /** Tries the kept messages again (those of one party, or all); how many found their envelope. */
+  rematch(party: Party | null, advance: (envelope: Envelope, message: Message) => Advance): Promise<number>;
+  /** Supplied by the window, withdrawn by the applicant: changes a case, whatever `advance` makes of it. Undefined when there is no such case. */
+  changed(caseNo: string, advance: Advance): Promise<CaseRecord | undefined>;
+}
+
+/** The right to work on one envelope until `until`; `fence` grows with every lease, and the word of an overtaken one is ignored. */
+export interface Lease {
+  readonly envelope: Envelope;
+  readonly fence: number;
+  readonly until: Millis;
+  /** Attempts already spent. */
+  readonly attempts: number;
+  /** It may have been sent before: an earlier lease ended without a word, or the last fault left it in doubt. */
+  readonly inDoubt: boolean;
+}
+
+/** `overtaken`: the lease was no longer ours; nothing was written. */
+export type Recorded = 'recorded' | 'overtaken';
+
+export interface DeliveryStore {
+  /**
+   * For each lane at most `limit` envelopes in flight over ALL nodes together; the oldest first; never a second envelope of
+   * the same case and lane while an earlier one is not delivered, refused or cancelled; none of a paused lane or a held case.
+   */
+  lease(request: { readonly lanes: readonly { readonly lane: Party; readonly limit: number }[]; readonly forMs: number; readonly now: Millis }): Promise<readonly Lease[]>;
+  delivered(lease: Lease, receipt: Receipt, advance: Advance, answerDue: Millis | null): Promise<Recorded>;
+  refused(lease: Lease, fault: Fault, advance: Advance): Promise<Recorded>;
+  /** `inDoubt` says what the next lease has to know. */
+  postponed(lease: Lease, fault: Fault, when: { readonly notBefore: Millis; readonly costsAttempt: boolean; readonly inDoubt: boolean }, advance: Advance): Promise<Recorded>;
+  parked(lease: Lease, fault: Fault, advance: Advance): Promise<Recorded>;
+  /** Given back unsent, by a graceful stop. */
+  returned(lease: Lease): Promise<Recorded>;
+  /**
+   * Delivered envelopes of a party whose answer is still due and whose time to be asked has come: at most `limit`, each moved to
+   * its next time by `scheduleMs` (the last one repeats), so that no other node asks at once.
+   */
+  awaiting(request: { readonly party: Party; readonly limit: number; readonly now: Millis; readonly scheduleMs: readonly number[] }): Promise<readonly AwaitedAnswer[]>;
+  /** When the next waiting envelope of any lane becomes due, or the next lease or answer runs out; null when nothing waits. */
+  nextDue(now: Millis): Promise<Millis | null>;
+}
+
+/** A delivered envelope that waits for its answer. */
+export interface AwaitedAnswer {
+  readonly envelope: Envelope;
+  readonly number: string | null;
+  readonly deliveredAt: Millis;
+}
+
+/** Why a lane stands still. `by` is an operator's app key, or `gateway` when a fault stopped it. */
+export interface LaneState {
+  readonly lane: Party;
+  readonly paused: { readonly by: string; readonly reason: string; readonly at: Millis } | null;
+  readonly waiting: number;
+  readonly leased: number;
+  readonly parked: number;
+  readonly oldestWaiting: Millis | null;
+  readonly lastDelivered: Millis | null;
+  readonly unmatched: number;
+}
+
+export interface DeskStore {
+  /** Undefined: no such envelope. `notParked`: it is not parked (or waiting), nothing changed. A released one keeps its doubt. */
+  released(envelopeId: string, advance: (envelope: Envelope) => Advance): Promise<'released' | 'notParked' | undefined>;
+  /** Only what is parked or waiting can be cancelled. */
+  cancelled(envelopeId: string, advance: (envelope: Envelope) => Advance): Promise<'cancelled' | 'tooLate' | undefined>;
+  paused(lane: Party, by: string, reason: string): Promise<void>;
+  resumed(lane: Party, by: string): Promise<void>;
+  /** Stops or frees every envelope of a case. False: no such case. */
+  held(caseNo: string, held: boolean, advance: Advance): Promise<boolean>;
+}
+
+/** Opaque to callers. */
+export type Cursor = string;
+export interface Page<T> {
+  readonly rows: readonly T[];
+  readonly next: Cursor | null;
+}
+
+export interface CaseFilter {
+  readonly state?: string;
+  readonly itemCode?: string;
+  readonly applicationNo?: string;
+  readonly appKey?: string;
+  readonly party?: Party;
+  readonly since?: Millis;
+  readonly until?: Millis;
+  readonly cursor?: Cursor;
+  readonly limit: number;
+}
+
+export interface CaseReads {
+  caseOf(caseNo: string): Promise<CaseRecord | undefined>;
+  cases(filter: CaseFilter): Promise<Page<CaseRecord>>;
+  timeline(caseNo: string, cursor: Cursor | undefined, limit: number): Promise<Page<CaseEvent>>;
+  envelope(id: string): Promise<EnvelopeView | undefined>;
+  envelopes(filter: { readonly state?: EnvelopeState; readonly party?: Party; readonly caseNo?: string; readonly cursor?: Cursor; readonly limit: number }): Promise<Page<EnvelopeView>>;
+  /** Kept messages that match nothing yet. */
+  unmatched(party: Party | null, limit: number): Promise<readonly (Message & { readonly receivedAt: Millis })[]>;
+  lanes(): Promise<readonly LaneState[]>;
+}
+
+export interface Nonces {
+  /** True exactly once for this caller and nonce until `forgetAfter`. */
+  firstUse(appKey: string, nonce: string, forgetAfter: Millis): Promise<boolean>;
+}
+
+/** Called after each commit that may have made work for a lane; the relay's wake-up. */
+export type Committed = (lanes: readonly Party[]) => void;
