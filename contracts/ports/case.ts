@@ -49,6 +49,8 @@ export interface Step {
   /** Why it waits, is parked or was refused. */
   readonly reason: Reason | null;
   readonly since: Millis;
+  /** The party's own time of its last word; an older word that comes later changes nothing. */
+  readonly heardAt: Millis | null;
   /** WAITING: when it goes on by itself. */
   readonly resumesAt: Millis | null;
 }
