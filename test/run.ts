@@ -1,0 +1,68 @@
+/**
+ * `npm test`: every check of the project, fast ones first, and one plain line at the end.
+ * `npm test -- <part of a path> …` runs only the test files whose path contains one of the words.
+ */
+import { spawnSync } from 'node:child_process';
+import { globSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import path from 'node:path';
+import { run } from 'node:test';
+import { spec } from 'node:test/reporters';
+import { fileURLToPath } from 'node:url';
+
+const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
+const only = process.argv.slice(2).filter((word) => !word.startsWith('-'));
+if (process.argv.includes('--help')) {
+  console.log('npm test                 every check and every test\nnpm test -- store flow   only test files whose path contains one of the words');
+  process.exit(0);
+}
+
+const tally = { passed: 0, failed: 0, skipped: 0 };
+
+/** Checks of the sources as a whole; each counts as one test. */
+const checks: readonly (readonly [string, readonly string[]])[] = [
+  ['types (tsc)', ['node_modules/typescript/bin/tsc', '-p', '.']],
+  ['format and lint (biome)', ['node_modules/@biomejs/biome/bin/biome', 'ci', '--error-on-warnings', '.']],
+  ['nothing unused (knip)', ['node_modules/knip/bin/knip.js']],
+  ['generated types are current', ['contracts/generate.ts', '--check']],
+];
+if (only.length === 0) {
+  for (const [name, args] of checks) {
+    const started = performance.now();
+    const { status, stdout, stderr } = spawnSync(process.execPath, args, { cwd: root, encoding: 'utf8' });
+    const ok = status === 0;
+    tally[ok ? 'passed' : 'failed'] += 1;
+    console.log(`${ok ? '✔' : '✖'} ${name} (${Math.round(performance.now() - started)} ms)`);
+    if (!ok) console.log(`${stdout}${stderr}`);
+  }
+}
+
+/** Fast ones first: units, then contracts and conformance, then whole flows, then failures. */
+const ORDER = ['gateway/', 'adapters/', 'contracts/', 'config/', 'console/', 'test/architecture', 'test/contracts', 'test/conformance', 'test/flow', 'test/failure'];
+const rank = (file: string): number => ORDER.findIndex((prefix) => file.startsWith(prefix));
+const files = globSync('{gateway,adapters,contracts,config,console,bench,test}/**/*.test.ts', { cwd: root })
+  .filter((file) => only.length === 0 || only.some((word) => file.includes(word)))
+  .sort((a, b) => rank(a) - rank(b) || a.localeCompare(b));
+if (files.length === 0) {
+  console.log(`no test file matches ${only.join(' ')}`);
+  process.exit(1);
+}
+
+const stream = run({ files: files.map((file) => path.join(root, file)), cwd: root, concurrency: Math.max(2, availableParallelism()), timeout: 600_000 });
+stream.on('test:pass', ({ details, skip, todo }) => {
+  if (details.type === 'suite') return;
+  if (skip !== undefined || todo !== undefined) tally.skipped += 1;
+  else tally.passed += 1;
+});
+stream.on('test:fail', ({ details }) => {
+  // A suite fails with its tests; those are counted themselves.
+  if (details.type !== 'suite') tally.failed += 1;
+});
+stream.compose(spec).pipe(process.stdout);
+stream.on('end', () => {
+  setImmediate(() => {
+    const skipped = tally.skipped > 0 ? `, ${tally.skipped} skipped` : '';
+    console.log(`\n${tally.passed} passed, ${tally.failed} failed${skipped}`);
+    process.exitCode = tally.failed > 0 || tally.passed === 0 ? 1 : 0;
+  });
+});
