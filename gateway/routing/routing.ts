@@ -1,0 +1,420 @@
+import type { Deliverable } from '../../contracts/ports/adapter.ts';
+import type {
+  Advance,
+  CaseEvent,
+  CaseRecord,
+  Change,
+  OutgoingEnvelope,
+  Step,
+  Submission,
+} from '../../contracts/ports/case.ts';
+import type { Clock } from '../../contracts/ports/clock.ts';
+import { type Contracts, Unfit } from '../../contracts/ports/contract.ts';
+import type {
+  Answer,
+  ContractName,
+  Envelope,
+  JsonObject,
+  Millis,
+  Party,
+  Reason,
+} from '../../contracts/ports/envelope.ts';
+import type { Catalogue, Item, RouteStep } from '../../contracts/ports/item.ts';
+import type { Routing } from '../../contracts/ports/routing.ts';
+import { Draft, ENDED, envelopeId } from './draft.ts';
+import { Notices } from './notice.ts';
+
+export interface RoutingParts {
+  readonly catalogue: Catalogue;
+  readonly contracts: Contracts;
+  readonly clock: Clock;
+  /** The acceptance platform's party. */
+  readonly window: Party;
+  /** How a party answers to a contract; undefined when it is not connected (any more). */
+  readonly deliverable: (party: Party, contract: ContractName) => Deliverable | undefined;
+}
+
+/** What happens to a case before a department has said anything, and what its applicant does to it. */
+export interface CaseRouting {
+  opened(record: CaseRecord): Promise<Change>;
+  supplied(submission: Submission): Advance;
+  withdrawn(by: string, reason: string): Advance;
+}
+
+/**
+ * The route of a case as a pure function of what happened: each method gives the `Advance` that the store runs inside the
+ * transaction of that happening, so that a step's end and the next step's envelope are one commit.
+ *
+ *   a step begins       when every step in its `after` is DONE or SKIPPED, and its `when` holds (else it is SKIPPED)
+ *   a blocking refusal  decides the case with that department's reason; steps that have not begun never do
+ *   a non-blocking end  is told to the window and changes nothing else
+ *   the last blocking   step that is done decides the case: approved
+ */
+export function makeRouting({ catalogue, contracts, clock, window, deliverable }: RoutingParts): Routing & CaseRouting {
+  const notices = new Notices(window, () => clock.now());
+
+  function note(
+    draft: Draft,
+    kind: CaseEvent['kind'],
+    party: Party | null,
+    stepNo: string | null,
+    reason: Reason | null = null,
+    detail: JsonObject = {},
+  ): void {
+    draft.note({ at: clock.now(), kind, party, stepNo, reason, detail });
+  }
+
+  /** Changes a step's state and tells the window. */
+  function move(draft: Draft, step: Step, to: Partial<Step> & Pick<Step, 'state'>): Step {
+    const moved: Step = { ...step, reason: null, resumesAt: null, ...to, since: clock.now() };
+    draft.put(moved);
+    return moved;
+  }
+
+  function itemOf(draft: Draft): Item {
+    const item = catalogue.get(draft.submission.itemCode);
+    if (item === undefined) throw new Error(`item ${draft.submission.itemCode} is no longer in the catalogue`);
+    return item;
+  }
+
+  async function send(draft: Draft, step: Step, planned: RouteStep): Promise<void> {
+    const envelope = await addressed(draft, step, planned);
+    draft.send(envelope);
+    if (envelope.parked === undefined) {
+      move(draft, step, { state: 'SENT' });
+      note(draft, 'sent', step.party, step.no, null, { envelope: envelope.id });
+    } else {
+      notices.progress(draft, move(draft, step, { state: 'PARKED', reason: envelope.parked.reason }));
+      note(draft, 'parked', step.party, step.no, envelope.parked.reason, { envelope: envelope.id });
+    }
+  }
+
+  /** The envelope of a step; parked at once when our own mapping cannot make what the contract asks. */
+  async function addressed(draft: Draft, step: Step, planned: RouteStep): Promise<OutgoingEnvelope> {
+    const { caseNo, traceparent } = draft.record;
+    const envelope = {
+      id: envelopeId(caseNo, step),
+      caseNo,
+      stepNo: step.no,
+      to: step.party,
+      contract: step.contract,
+      traceparent,
+      createdAt: clock.now(),
+    };
+    const park = (reason: Reason, body: JsonObject): OutgoingEnvelope => ({
+      ...envelope,
+      body,
+      parked: { kind: 'malformed', reason },
+    });
+    let body: JsonObject;
+    try {
+      body = await planned.map(draft.facts());
+    } catch {
+      return park(
+        {
+          code: 'mappingFailed',
+          zh: '事项映射无法生成该部门所需报文',
+          en: `the item's mapping could not make ${step.contract}`,
+        },
+        {},
+      );
+    }
+    if (!contracts.has(step.contract)) {
+      return park(
+        {
+          code: 'contractUnknown',
+          zh: `契约 ${step.contract} 未发布`,
+          en: `contract ${step.contract} is not published`,
+        },
+        body,
+      );
+    }
+    const problems = contracts.problems(step.contract, body);
+    if (problems.length === 0) return { ...envelope, body };
+    const places = problems.map(({ pointer, code }) => `${pointer || '/'} ${code}`).join('; ');
+    return park(
+      {
+        code: 'contractBroken',
+        zh: `报文不符合契约 ${step.contract}：${places}`,
+        en: `the message breaks ${step.contract}: ${places}`,
+      },
+      body,
+    );
+  }
+
+  /** Begins every step whose turn has come, until none is left: a skipped step may let the next one begin. */
+  async function begin(draft: Draft): Promise<void> {
+    const item = itemOf(draft);
+    for (let again = true; again; ) {
+      again = false;
+      for (const planned of item.route) {
+        const step = draft.step(planned.no);
+        if (step?.state !== 'PENDING') continue;
+        const before = planned.after.map((no) => draft.step(no)?.state);
+        const skip = (reason: Reason | null): void => {
+          move(draft, step, { state: 'SKIPPED', reason });
+          note(draft, 'skipped', step.party, step.no, reason);
+          again = true;
+        };
+        if (draft.decision !== null && draft.decision.outcome !== 'approved') {
+          skip({
+            code: 'caseDecided',
+            zh: '办件已作出决定，本环节不再启动',
+            en: 'the case was decided before this step began',
+          });
+        } else if (before.includes('REJECTED')) {
+          skip({
+            code: 'earlierRefused',
+            zh: '前置环节未通过，本环节不再启动',
+            en: 'a step before this one was refused',
+          });
+        } else if (before.every((state) => state === 'DONE' || state === 'SKIPPED')) {
+          if (planned.when === undefined || (await holds(planned, draft))) await send(draft, step, planned);
+          else skip(null);
+        }
+      }
+    }
+  }
+
+  /** A condition that cannot be evaluated holds: the department, or a person, decides, and nothing is left out silently. */
+  async function holds(planned: RouteStep, draft: Draft): Promise<boolean> {
+    try {
+      return (await planned.when?.(draft.facts())) ?? true;
+    } catch {
+      return true;
+    }
+  }
+
+  /** After any step's end: the decision, if it has come to that, and what may begin. */
+  async function proceed(draft: Draft): Promise<void> {
+    if (draft.decision === null) {
+      const refused = draft.steps.find((step) => step.blocking && step.state === 'REJECTED');
+      if (refused !== undefined) {
+        draft.decide({ outcome: 'refused', by: refused.party, reason: refused.reason, at: clock.now() });
+        note(draft, 'decided', refused.party, refused.no, refused.reason, { outcome: 'refused' });
+      }
+    }
+    const undecided = draft.decision === null;
+    await begin(draft);
+    if (
+      undecided &&
+      draft.steps.filter((step) => step.blocking).every((step) => step.state === 'DONE' || step.state === 'SKIPPED')
+    ) {
+      draft.decide({ outcome: 'approved', by: null, reason: null, at: clock.now() });
+      note(draft, 'decided', null, null, null, { outcome: 'approved' });
+    }
+    if (draft.decision !== null && draft.record.decision === null) notices.result(draft, draft.decision);
+  }
+
+  async function answered(draft: Draft, step: Step, answer: Answer, at: Millis | null): Promise<void> {
+    const heardAt = at ?? step.heardAt;
+    if (
+      at !== null &&
+      step.heardAt !== null &&
+      at < step.heardAt &&
+      answer.outcome !== 'done' &&
+      answer.outcome !== 'refused'
+    ) {
+      note(draft, 'answered', step.party, step.no, null, { outcome: answer.outcome, stale: true });
+      return;
+    }
+    switch (answer.outcome) {
+      case 'done': {
+        const done = move(draft, step, { state: 'DONE', result: answer.result, heardAt });
+        note(draft, 'answered', step.party, step.no, null, { outcome: 'done', number: done.number });
+        if (draft.state === 'CORRECTING' && !draft.steps.some(({ state }) => state === 'CORRECTING'))
+          draft.become('HANDLING');
+        notices.progress(draft, done);
+        return proceed(draft);
+      }
+      case 'refused': {
+        const rejected = move(draft, step, { state: 'REJECTED', reason: answer.reason, heardAt });
+        note(draft, 'refused', step.party, step.no, answer.reason);
+        notices.progress(draft, rejected);
+        return proceed(draft);
+      }
+      case 'correction': {
+        const correcting = move(draft, step, { state: 'CORRECTING', reason: answer.reason, heardAt });
+        draft.become('CORRECTING');
+        note(draft, 'correctionAsked', step.party, step.no, answer.reason, { asks: [...answer.asks] });
+        notices.correction(draft, correcting, answer.asks);
+        return;
+      }
+      case 'progress': {
+        draft.put({ ...step, heardAt });
+        note(draft, 'answered', step.party, step.no, answer.reason, { outcome: 'progress' });
+      }
+    }
+  }
+
+  /**
+   * The step an envelope speaks for, while it still can be moved; otherwise only the event is noted: the step has ended,
+   * or a correction has since taken this envelope's place.
+   */
+  function current(draft: Draft, envelope: Envelope): Step | undefined {
+    const step = envelope.stepNo === null ? undefined : draft.step(envelope.stepNo);
+    if (step === undefined || ENDED.has(step.state) || envelopeId(draft.record.caseNo, step) !== envelope.id)
+      return undefined;
+    return step;
+  }
+
+  const advance =
+    (how: (draft: Draft) => Promise<void> | void): Advance =>
+    async (record) => {
+      const draft = new Draft(record);
+      await how(draft);
+      return draft.change();
+    };
+
+  return {
+    async opened(record) {
+      const draft = new Draft(record);
+      note(draft, 'accepted', null, null, null, {
+        itemCode: draft.submission.itemCode,
+        channel: draft.submission.channel,
+      });
+      await proceed(draft);
+      return draft.change();
+    },
+
+    delivered: (envelope, receipt) =>
+      advance(async (draft) => {
+        if (envelope.stepNo === null)
+          return note(draft, 'told', envelope.to, null, null, { envelope: envelope.id, contract: envelope.contract });
+        note(draft, 'delivered', envelope.to, envelope.stepNo, null, {
+          envelope: envelope.id,
+          number: receipt.number,
+          duplicate: receipt.duplicate,
+        });
+        const ended = draft.step(envelope.stepNo);
+        if (ended !== undefined && ENDED.has(ended.state) && ended.number === null)
+          draft.put({ ...ended, number: receipt.number });
+        const step = current(draft, envelope);
+        if (step === undefined) return;
+        if (draft.state === 'ACCEPTED') draft.become('HANDLING');
+        const numbered: Step = { ...step, number: receipt.number ?? step.number };
+        draft.put(numbered);
+        const replies = deliverable(envelope.to, envelope.contract)?.replies ?? 'later';
+        if (receipt.answer !== undefined) return answered(draft, numbered, receipt.answer, null);
+        if (replies === 'never') return answered(draft, numbered, { outcome: 'done', result: {} }, null);
+        // An answer that came before our own commit has already moved the step on (or asked for a correction).
+        if (step.state !== 'CORRECTING')
+          notices.progress(draft, move(draft, numbered, { state: replies === 'later' ? 'WAITING_RECEIPT' : 'ACKED' }));
+      }),
+
+    answered: (envelope, message) =>
+      advance(async (draft) => {
+        const step = current(draft, envelope);
+        if (step === undefined)
+          return note(draft, 'answered', envelope.to, envelope.stepNo, null, {
+            outcome: message.answer.outcome,
+            late: true,
+          });
+        if (draft.state === 'ACCEPTED') draft.become('HANDLING');
+        const numbered = 'number' in message.about ? { ...step, number: message.about.number } : step;
+        return answered(draft, numbered, message.answer, message.at);
+      }),
+
+    refused: (envelope, fault) =>
+      advance((draft) => {
+        const step = current(draft, envelope);
+        if (step === undefined)
+          return note(draft, 'refused', envelope.to, envelope.stepNo, fault.reason, { envelope: envelope.id });
+        if (draft.state === 'ACCEPTED') draft.become('HANDLING');
+        return answered(draft, step, { outcome: 'refused', reason: fault.reason }, null);
+      }),
+
+    postponed: (envelope, fault, notBefore) =>
+      advance((draft) => {
+        const step = current(draft, envelope);
+        if (step === undefined) return;
+        const sameAsBefore = step.state === 'WAITING' && step.reason?.code === fault.reason.code;
+        const waiting: Step = {
+          ...step,
+          state: 'WAITING',
+          reason: fault.reason,
+          resumesAt: notBefore,
+          since: sameAsBefore ? step.since : clock.now(),
+        };
+        draft.put(waiting);
+        if (sameAsBefore) return;
+        note(draft, 'waiting', envelope.to, envelope.stepNo, fault.reason, { fault: fault.kind, until: notBefore });
+        notices.progress(draft, waiting);
+      }),
+
+    parked: (envelope, fault) =>
+      advance((draft) => {
+        note(draft, 'parked', envelope.to, envelope.stepNo, fault.reason, { fault: fault.kind, envelope: envelope.id });
+        const step = current(draft, envelope);
+        if (step !== undefined) notices.progress(draft, move(draft, step, { state: 'PARKED', reason: fault.reason }));
+      }),
+
+    released: (envelope, by) =>
+      advance((draft) => {
+        note(draft, 'released', envelope.to, envelope.stepNo, null, { by, envelope: envelope.id });
+        const step = current(draft, envelope);
+        if (step !== undefined) notices.progress(draft, move(draft, step, { state: 'SENT' }));
+      }),
+
+    cancelled: (envelope, by, why) =>
+      advance((draft) => {
+        const reason: Reason = { code: 'cancelled', zh: `人工撤销：${why}`, en: `cancelled by a person: ${why}` };
+        note(draft, 'cancelled', envelope.to, envelope.stepNo, reason, { by, envelope: envelope.id });
+        const step = current(draft, envelope);
+        if (step !== undefined) return answered(draft, step, { outcome: 'refused', reason }, null);
+      }),
+
+    held: (held, by, why) =>
+      advance((draft) =>
+        note(
+          draft,
+          held ? 'held' : 'resumed',
+          null,
+          null,
+          held ? { code: 'held', zh: `人工暂停：${why}`, en: `stopped by a person: ${why}` } : null,
+          { by },
+        ),
+      ),
+
+    supplied: (submission) =>
+      advance(async (draft) => {
+        const asked = draft.steps.filter((step) => step.state === 'CORRECTING');
+        if (asked.length === 0) {
+          throw new Unfit(409, 'notCorrecting', {
+            zh: '该办件当前没有补正要求',
+            en: 'no correction is asked of this case',
+          });
+        }
+        draft.supply(submission);
+        draft.become('HANDLING');
+        const item = itemOf(draft);
+        for (const step of asked) {
+          const planned = item.route.find(({ no }) => no === step.no);
+          if (planned === undefined) continue;
+          note(draft, 'correctionSupplied', step.party, step.no);
+          await send(draft, { ...step, revision: step.revision + 1, number: null }, planned);
+        }
+      }),
+
+    withdrawn: (by, why) =>
+      advance((draft) => {
+        if (draft.decision !== null) {
+          throw new Unfit(409, 'alreadyDecided', {
+            zh: '办件已作出决定，不能撤回',
+            en: 'the case is decided and cannot be withdrawn',
+          });
+        }
+        const reason: Reason = {
+          code: 'withdrawn',
+          zh: `申请人撤回：${why}`,
+          en: `withdrawn by the applicant: ${why}`,
+        };
+        for (const step of draft.steps) {
+          if (!ENDED.has(step.state)) move(draft, step, { state: 'SKIPPED', reason });
+        }
+        draft.decide({ outcome: 'withdrawn', by: null, reason, at: clock.now() });
+        note(draft, 'withdrawn', null, null, reason, { by });
+        notices.result(draft, { outcome: 'withdrawn', by: null, reason, at: clock.now() });
+      }),
+  };
+}
