@@ -90,7 +90,12 @@ export interface PartyFacts {
   readonly version: string;
   readonly terms: Terms;
   readonly delivers: readonly Deliverable[];
-  readonly queries: readonly { readonly name: string; readonly title: Words; readonly request: ContractName; readonly reply: ContractName }[];
+  readonly queries: readonly {
+    readonly name: string;
+    readonly title: Words;
+    readonly request: ContractName;
+    readonly reply: ContractName;
+  }[];
   /** Certificate types (21 characters) it can be asked for. */
   readonly certificates: readonly string[];
   readonly takesCallbacks: boolean;
@@ -111,4 +116,3 @@ export interface PartyFolder {
   /** Throws `Unfit` with every problem of the settings at once. */
   connect(settings: Json, means: { readonly clock: Clock; readonly log: Logger }): Connected;
 }
-

@@ -9,7 +9,11 @@ export interface Bus {
   /** Resolves when the bus has taken it. Rejects when it cannot; the lease then simply runs out or is returned. */
   publish(lane: Party, lease: Lease): Promise<void>;
   /** At most `concurrency` calls of `handle` at a time. `handle` must not reject; it is called at least once per publish unless the bus loses it. */
-  subscribe(lane: Party, handle: (lease: Lease) => Promise<void>, options: { readonly concurrency: number }): Promise<Subscription>;
+  subscribe(
+    lane: Party,
+    handle: (lease: Lease) => Promise<void>,
+    options: { readonly concurrency: number },
+  ): Promise<Subscription>;
   close(): Promise<void>;
 }
 

@@ -84,7 +84,11 @@ export interface CaseRecord {
   readonly appKey: string;
   readonly queryCode: string;
   readonly submission: Submission;
-  readonly certificates: readonly { readonly material: string; readonly holder: Holder; readonly certificate: Certificate }[];
+  readonly certificates: readonly {
+    readonly material: string;
+    readonly holder: Holder;
+    readonly certificate: Certificate;
+  }[];
   readonly traceparent: string;
   readonly state: CaseState;
   readonly steps: readonly Step[];

@@ -113,5 +113,10 @@ export interface LedgerEntry {
 export interface Ledger {
   /** Durable when resolved. Entries given together are one transaction. */
   write(entries: readonly LedgerEntry[]): Promise<void>;
-  read(filter: { holderHash?: string; caseNo?: string; after?: string; limit: number }): Promise<readonly (LedgerEntry & { readonly hash: string })[]>;
+  read(filter: {
+    holderHash?: string;
+    caseNo?: string;
+    after?: string;
+    limit: number;
+  }): Promise<readonly (LedgerEntry & { readonly hash: string })[]>;
 }

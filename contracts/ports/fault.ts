@@ -19,7 +19,7 @@ import type { Millis, Reason } from './envelope.ts';
 export type FaultKind = 'refused' | 'malformed' | 'unauthorized' | 'busy' | 'unreachable' | 'inDoubt';
 
 export interface FaultPolicy {
-  readonly then: 'advance' | 'park' | 'parkLane' | 'wait' | 'resend' | 'inquire';
+  readonly next: 'advance' | 'park' | 'parkLane' | 'wait' | 'resend' | 'inquire';
   readonly countsAgainstBreaker: boolean;
   readonly costsAttempt: boolean;
   /** Whether a person has to be told: an ERROR line and an alarm. */
@@ -27,12 +27,12 @@ export interface FaultPolicy {
 }
 
 export const FAULT_POLICY = {
-  refused: { then: 'advance', countsAgainstBreaker: false, costsAttempt: false, rings: false },
-  malformed: { then: 'park', countsAgainstBreaker: true, costsAttempt: false, rings: true },
-  unauthorized: { then: 'parkLane', countsAgainstBreaker: false, costsAttempt: false, rings: true },
-  busy: { then: 'wait', countsAgainstBreaker: false, costsAttempt: false, rings: false },
-  unreachable: { then: 'resend', countsAgainstBreaker: true, costsAttempt: true, rings: false },
-  inDoubt: { then: 'inquire', countsAgainstBreaker: true, costsAttempt: true, rings: false },
+  refused: { next: 'advance', countsAgainstBreaker: false, costsAttempt: false, rings: false },
+  malformed: { next: 'park', countsAgainstBreaker: true, costsAttempt: false, rings: true },
+  unauthorized: { next: 'parkLane', countsAgainstBreaker: false, costsAttempt: false, rings: true },
+  busy: { next: 'wait', countsAgainstBreaker: false, costsAttempt: false, rings: false },
+  unreachable: { next: 'resend', countsAgainstBreaker: true, costsAttempt: true, rings: false },
+  inDoubt: { next: 'inquire', countsAgainstBreaker: true, costsAttempt: true, rings: false },
 } as const satisfies Record<FaultKind, FaultPolicy>;
 
 export interface FaultDetail {
@@ -70,7 +70,11 @@ export class Fault extends Error {
   static from(error: unknown): Fault {
     if (error instanceof Fault) return error;
     return new Fault('inDoubt', {
-      reason: { code: 'unforeseen', zh: '发生未预料的错误，是否送达不明', en: 'an unforeseen error; whether it arrived is not known' },
+      reason: {
+        code: 'unforeseen',
+        zh: '发生未预料的错误，是否送达不明',
+        en: 'an unforeseen error; whether it arrived is not known',
+      },
       cause: error,
     });
   }

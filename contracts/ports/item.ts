@@ -3,14 +3,30 @@ import type { ContractName, Json, JsonObject, Party, Words } from './envelope.ts
 
 /** What an item's expressions may look at. */
 export interface Facts {
-  readonly case: { readonly caseNo: string; readonly applicationNo: string; readonly itemCode: string; readonly channel: string; readonly acceptedAt: number };
+  readonly case: {
+    readonly caseNo: string;
+    readonly applicationNo: string;
+    readonly itemCode: string;
+    readonly channel: string;
+    readonly acceptedAt: number;
+  };
   readonly applicant: JsonObject;
   readonly agent: JsonObject | null;
   readonly form: JsonObject;
   readonly materials: readonly JsonObject[];
-  readonly certificates: readonly { readonly material: string; readonly holder: Holder; readonly certificate: Certificate }[];
+  readonly certificates: readonly {
+    readonly material: string;
+    readonly holder: Holder;
+    readonly certificate: Certificate;
+  }[];
   /** By step number; only steps that have ended. */
-  readonly steps: { readonly [no: string]: { readonly state: string; readonly number: string | null; readonly result: JsonObject | null } };
+  readonly steps: {
+    readonly [no: string]: {
+      readonly state: string;
+      readonly number: string | null;
+      readonly result: JsonObject | null;
+    };
+  };
 }
 
 /** A compiled expression of the catalogue (JSONata in `config/items`). Throws `Error` when it cannot be evaluated. */
@@ -67,7 +83,12 @@ export interface Item {
   readonly materials: readonly Material[];
   readonly route: readonly RouteStep[];
   /** What the form's schema cannot say (shares sum to 100.00 …): each yields problems' codes and pointers; [] when fine. */
-  readonly rules: readonly { readonly pointer: string; readonly code: string; readonly words: Words; readonly holds: Expression<boolean> }[];
+  readonly rules: readonly {
+    readonly pointer: string;
+    readonly code: string;
+    readonly words: Words;
+    readonly holds: Expression<boolean>;
+  }[];
 }
 
 export interface Catalogue {

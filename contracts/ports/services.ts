@@ -25,9 +25,21 @@ export interface MaterialState {
 /** What a clerk's platform does with cases. Every method throws `Unfit` with all problems at once. */
 export interface Intake {
   /** Resolves only after the case is stored durably. */
-  submit(caller: Caller, submission: Json, traceparent: string): Promise<{ readonly record: CaseRecord; readonly seenBefore: boolean }>;
+  submit(
+    caller: Caller,
+    submission: Json,
+    traceparent: string,
+  ): Promise<{ readonly record: CaseRecord; readonly seenBefore: boolean }>;
   /** All that is missing, told once; stores nothing but the ledger of the certificates it looked for. */
-  precheck(caller: Caller, submission: Json, traceparent: string): Promise<{ readonly acceptable: boolean; readonly problems: readonly Problem[]; readonly materials: readonly MaterialState[] }>;
+  precheck(
+    caller: Caller,
+    submission: Json,
+    traceparent: string,
+  ): Promise<{
+    readonly acceptable: boolean;
+    readonly problems: readonly Problem[];
+    readonly materials: readonly MaterialState[];
+  }>;
   /** `{form?, materials?}`: a whole new form and more materials, for a case in CORRECTING. */
   correct(caller: Caller, caseNo: string, supplement: Json): Promise<CaseRecord>;
   withdraw(caller: Caller, caseNo: string, request: Json): Promise<CaseRecord>;
@@ -38,8 +50,16 @@ export interface DepartmentView {
   readonly title: Words;
   readonly owner: string;
   readonly version: string;
-  readonly breakers: { readonly [group in OperationGroup]: { readonly state: BreakerState; readonly until: Millis | null } };
-  readonly lane: { readonly waiting: number; readonly inFlight: number; readonly parked: number; readonly oldestWaiting: Millis | null; readonly unmatched: number };
+  readonly breakers: {
+    readonly [group in OperationGroup]: { readonly state: BreakerState; readonly until: Millis | null };
+  };
+  readonly lane: {
+    readonly waiting: number;
+    readonly inFlight: number;
+    readonly parked: number;
+    readonly oldestWaiting: Millis | null;
+    readonly unmatched: number;
+  };
   readonly paused: { readonly by: string; readonly reason: string; readonly at: Millis } | null;
   readonly closed: { readonly hours: readonly string[]; readonly now: boolean; readonly opensAt: Millis | null };
   readonly quota: { readonly calls: number; readonly per: string; readonly used: number } | null;

@@ -30,14 +30,22 @@ export interface NewCase {
 
 export interface CaseStore {
   /** The same application number of the same caller: the stored case and `seenBefore`; with another body hash: `conflict`, nothing is stored. */
-  accept(submission: NewCase): Promise<{ readonly record: CaseRecord; readonly seenBefore: boolean; readonly conflict: boolean }>;
+  accept(
+    submission: NewCase,
+  ): Promise<{ readonly record: CaseRecord; readonly seenBefore: boolean; readonly conflict: boolean }>;
   /** A case already stored under this application number, before certificates are fetched for it in vain. */
-  byApplication(appKey: string, applicationNo: string): Promise<{ readonly record: CaseRecord; readonly bodyHash: string } | undefined>;
+  byApplication(
+    appKey: string,
+    applicationNo: string,
+  ): Promise<{ readonly record: CaseRecord; readonly bodyHash: string } | undefined>;
   /**
    * A party's later word. `applied`: matched to an envelope and advanced. `seenBefore`: nothing changed.
    * `unmatched`: kept; it may have come before our own commit, and `rematch` tries it again.
    */
-  collected(message: Message, advance: (envelope: Envelope, message: Message) => Advance): Promise<'applied' | 'seenBefore' | 'unmatched'>;
+  collected(
+    message: Message,
+    advance: (envelope: Envelope, message: Message) => Advance,
+  ): Promise<'applied' | 'seenBefore' | 'unmatched'>;
   /** Tries the kept messages again (those of one party, or all); how many found their envelope. */
   rematch(party: Party | null, advance: (envelope: Envelope, message: Message) => Advance): Promise<number>;
   /** Supplied by the window, withdrawn by the applicant: changes a case, whatever `advance` makes of it. Undefined when there is no such case. */
@@ -63,11 +71,20 @@ export interface DeliveryStore {
    * For each lane at most `limit` envelopes in flight over ALL nodes together; the oldest first; never a second envelope of
    * the same case and lane while an earlier one is not delivered, refused or cancelled; none of a paused lane or a held case.
    */
-  lease(request: { readonly lanes: readonly { readonly lane: Party; readonly limit: number }[]; readonly forMs: number; readonly now: Millis }): Promise<readonly Lease[]>;
+  lease(request: {
+    readonly lanes: readonly { readonly lane: Party; readonly limit: number }[];
+    readonly forMs: number;
+    readonly now: Millis;
+  }): Promise<readonly Lease[]>;
   delivered(lease: Lease, receipt: Receipt, advance: Advance, answerDue: Millis | null): Promise<Recorded>;
   refused(lease: Lease, fault: Fault, advance: Advance): Promise<Recorded>;
   /** `inDoubt` says what the next lease has to know. */
-  postponed(lease: Lease, fault: Fault, when: { readonly notBefore: Millis; readonly costsAttempt: boolean; readonly inDoubt: boolean }, advance: Advance): Promise<Recorded>;
+  postponed(
+    lease: Lease,
+    fault: Fault,
+    when: { readonly notBefore: Millis; readonly costsAttempt: boolean; readonly inDoubt: boolean },
+    advance: Advance,
+  ): Promise<Recorded>;
   parked(lease: Lease, fault: Fault, advance: Advance): Promise<Recorded>;
   /** Given back unsent, by a graceful stop. */
   returned(lease: Lease): Promise<Recorded>;
@@ -75,7 +92,12 @@ export interface DeliveryStore {
    * Delivered envelopes of a party whose answer is still due and whose time to be asked has come: at most `limit`, each moved to
    * its next time by `scheduleMs` (the last one repeats), so that no other node asks at once.
    */
-  awaiting(request: { readonly party: Party; readonly limit: number; readonly now: Millis; readonly scheduleMs: readonly number[] }): Promise<readonly AwaitedAnswer[]>;
+  awaiting(request: {
+    readonly party: Party;
+    readonly limit: number;
+    readonly now: Millis;
+    readonly scheduleMs: readonly number[];
+  }): Promise<readonly AwaitedAnswer[]>;
   /** When the next waiting envelope of any lane becomes due, or the next lease or answer runs out; null when nothing waits. */
   nextDue(now: Millis): Promise<Millis | null>;
 }
@@ -134,7 +156,13 @@ export interface CaseReads {
   cases(filter: CaseFilter): Promise<Page<CaseRecord>>;
   timeline(caseNo: string, cursor: Cursor | undefined, limit: number): Promise<Page<CaseEvent>>;
   envelope(id: string): Promise<EnvelopeView | undefined>;
-  envelopes(filter: { readonly state?: EnvelopeState; readonly party?: Party; readonly caseNo?: string; readonly cursor?: Cursor; readonly limit: number }): Promise<Page<EnvelopeView>>;
+  envelopes(filter: {
+    readonly state?: EnvelopeState;
+    readonly party?: Party;
+    readonly caseNo?: string;
+    readonly cursor?: Cursor;
+    readonly limit: number;
+  }): Promise<Page<EnvelopeView>>;
   /** Kept messages that match nothing yet. */
   unmatched(party: Party | null, limit: number): Promise<readonly (Message & { readonly receivedAt: Millis })[]>;
   lanes(): Promise<readonly LaneState[]>;
