@@ -1,0 +1,145 @@
+import { sql } from 'kysely';
+import { Unfit } from '../../contracts/ports/contract.ts';
+import type { Message, Millis, Party } from '../../contracts/ports/envelope.ts';
+import type { CaseReads, CaseStore } from '../../contracts/ports/store.ts';
+import type { Tx } from './group.ts';
+import type { StoreParts } from './parts.ts';
+import { prepared } from './prepared.ts';
+import { changed, type EnvelopeRow, ended, envelopeOf } from './rows.ts';
+
+/** Messages kept for one party without an envelope they belong to; the next is answered 503, and stays with the party. */
+const MOST_KEPT = 10_000;
+const REMATCH_PAGE = 100;
+
+type AdvanceWith = Parameters<CaseStore['collected']>[1];
+
+/** What parties say later about what they were given. A message is told from all others by its party and `dedupe`. */
+export function makeCollected({
+  db,
+  group,
+  book,
+  clock,
+  log,
+}: StoreParts): Pick<CaseStore & CaseReads, 'collected' | 'rematch' | 'unmatched'> {
+  const seen = prepared((p: { party: Party; dedupe: string }) =>
+    db.selectFrom('messages').select('message').where('party', '=', p.party).where('dedupe', '=', p.dedupe),
+  );
+  const remember = prepared((p: { party: Party; dedupe: string; at: Millis; message: string | null }) =>
+    db
+      .insertInto('messages')
+      .values({ party: p.party, dedupe: p.dedupe, received_at: p.at, message: p.message })
+      .onConflict((c) => c.columns(['party', 'dedupe']).doUpdateSet({ message: p.message })),
+  );
+  const byNumber = prepared((p: { lane: Party; number: string }) =>
+    db
+      .selectFrom('envelopes')
+      .selectAll()
+      .where('lane', '=', p.lane)
+      .where('number', '=', p.number)
+      // A number that a party used twice means its latest filing.
+      .orderBy('seq', 'desc')
+      .limit(1),
+  );
+  const keptCount = prepared((p: { party: Party }) =>
+    db
+      .selectFrom('messages')
+      .select((e) => e.fn.countAll<number>().as('n'))
+      .where('party', '=', p.party)
+      .where('message', 'is not', null),
+  );
+
+  async function find(tx: Tx, { from, about }: Message): Promise<EnvelopeRow | undefined> {
+    if ('number' in about) return tx.first(byNumber({ lane: from, number: about.number }));
+    const row = await book.envelope(tx, about.key);
+    // A party speaks only for what was sent to it.
+    return row?.lane === from ? row : undefined;
+  }
+
+  async function apply(tx: Tx, row: EnvelopeRow, message: Message, advance: AdvanceWith): Promise<void> {
+    const stored = await book.caseOf(tx, row.case_no);
+    const change = await advance(envelopeOf(row), message)(stored.record);
+    const after = changed(stored.record, change);
+    if (ended(after.steps, row.step_no) && row.place !== 'leased' && isInDoubt(row)) {
+      // They decided about it, so they have it: it must not be sent again, nor wait for a person.
+      const number = 'number' in message.about ? message.about.number : row.number;
+      const settled = { place: null, wakes_at: null, number, delivered_at: clock.now(), in_doubt: 0 };
+      await book.save(tx, { ...row, ...settled, fence: row.fence + 1 });
+    }
+    await book.change(tx, stored, change);
+  }
+
+  const take: (tx: Tx, message: Message, advance: AdvanceWith) => ReturnType<CaseStore['collected']> = async (
+    tx,
+    message,
+    advance,
+  ) => {
+    const { from: party, dedupe } = message;
+    const before = await tx.first(seen({ party, dedupe }));
+    if (before?.message === null) return 'seenBefore';
+    const row = await find(tx, message);
+    const at = clock.now();
+    if (row !== undefined) {
+      await apply(tx, row, message, advance);
+      await tx.write(remember({ party, dedupe, at, message: null }));
+      return 'applied';
+    }
+    if (before === undefined) {
+      if (((await tx.first(keptCount({ party })))?.n ?? 0) >= MOST_KEPT) throw tooManyKept();
+      await tx.write(remember({ party, dedupe, at, message: JSON.stringify(message) }));
+    }
+    return 'unmatched';
+  };
+
+  const kept = async (party: Party | null, limit: number, after?: { receivedAt: Millis; dedupe: string }) => {
+    const { rows } = await db.executeQuery(
+      db
+        .selectFrom('messages')
+        .select(['received_at', 'dedupe', sql<string>`message`.as('message')])
+        .where('message', 'is not', null)
+        .$if(party !== null, (query) => query.where('party', '=', party as Party))
+        .$if(after !== undefined, (query) =>
+          query.where((e) =>
+            e(e.refTuple('received_at', 'dedupe'), '>', e.tuple(after?.receivedAt ?? 0, after?.dedupe ?? '')),
+          ),
+        )
+        .orderBy('received_at')
+        .orderBy('dedupe')
+        .limit(limit)
+        .compile(),
+    );
+    return rows.map((row) => ({ ...(JSON.parse(row.message) as Message), receivedAt: row.received_at }));
+  };
+
+  return {
+    collected: (message, advance) => group.run((tx) => take(tx, message, advance)),
+
+    async rematch(party, advance) {
+      let matched = 0;
+      let page: Awaited<ReturnType<typeof kept>> = [];
+      do {
+        page = await kept(party, REMATCH_PAGE, page.at(-1));
+        const tried = await Promise.allSettled(page.map((message) => group.run((tx) => take(tx, message, advance))));
+        for (const one of tried) {
+          // One that cannot be applied stays kept, where a person sees it, and must not keep the others back.
+          if (one.status === 'rejected') log.error('a kept message could not be applied', { error: one.reason });
+          else if (one.value === 'applied') matched += 1;
+        }
+      } while (page.length === REMATCH_PAGE);
+      return matched;
+    },
+
+    unmatched: (party, limit) => kept(party, limit),
+  };
+}
+
+function isInDoubt(row: EnvelopeRow): boolean {
+  return row.place === 'parked' || (row.in_doubt === 1 && row.place !== null);
+}
+
+function tooManyKept(): Unfit {
+  const words = {
+    zh: '该部门待匹配的回执过多，请稍后重送',
+    en: 'too many messages of this party wait for a match; send it again later',
+  };
+  return new Unfit(503, 'tooManyUnmatched', words, [], 60);
+}

@@ -1,0 +1,161 @@
+import { sql } from 'kysely';
+import type { CaseEvent } from '../../contracts/ports/case.ts';
+import type { Millis, Party } from '../../contracts/ports/envelope.ts';
+import type { CaseReads, LaneState } from '../../contracts/ports/store.ts';
+import { keyOf, paged } from './cursor.ts';
+import type { StoreParts } from './parts.ts';
+import { prepared } from './prepared.ts';
+import { caseOf, OPEN, PLACES, viewOf } from './rows.ts';
+import type { Place } from './tables.ts';
+
+type Reads = Omit<CaseReads, 'unmatched'>;
+
+/** What anybody may ask. Reads wait for the transaction under way, so they never see what is not yet on disk. */
+export function makeReads({ db }: Pick<StoreParts, 'db'>): Reads {
+  const caseByNo = prepared((p: { caseNo: string }) =>
+    db.selectFrom('cases').selectAll().where('case_no', '=', p.caseNo),
+  );
+  const envelopeById = prepared((p: { id: string }) => db.selectFrom('envelopes').selectAll().where('id', '=', p.id));
+  const eventsAfter = prepared((p: { caseNo: string; after: number; limit: number }) =>
+    db
+      .selectFrom('events')
+      .select(['no', 'event'])
+      .where('case_no', '=', p.caseNo)
+      .where('no', '>', p.after)
+      .orderBy('no')
+      .limit(p.limit),
+  );
+  const depth = db
+    .selectFrom('envelopes')
+    .select((e) => [
+      'lane',
+      sql<Place>`place`.as('place'),
+      e.fn.countAll<number>().as('n'),
+      e.fn.min('seq').as('oldest'),
+    ])
+    .where('place', 'in', [...OPEN])
+    .groupBy(['place', 'lane'])
+    .compile();
+  const createdAt = prepared((p: { seq: number }) =>
+    db.selectFrom('envelopes').select('created_at').where('seq', '=', p.seq),
+  );
+  const laneRows = db.selectFrom('lanes').selectAll().compile();
+  const unmatched = db
+    .selectFrom('messages')
+    .select((e) => ['party', e.fn.countAll<number>().as('n')])
+    .where('message', 'is not', null)
+    .groupBy('party')
+    .compile();
+
+  return {
+    async caseOf(caseNo) {
+      const { rows } = await db.executeQuery(caseByNo({ caseNo }));
+      return rows[0] && caseOf(rows[0]);
+    },
+
+    /** Newest first; `since` is included, `until` is not. */
+    async cases(filter) {
+      let query = db.selectFrom('cases').selectAll();
+      if (filter.state !== undefined) query = query.where('state', '=', filter.state);
+      if (filter.itemCode !== undefined) query = query.where('item_code', '=', filter.itemCode);
+      if (filter.applicationNo !== undefined) query = query.where('application_no', '=', filter.applicationNo);
+      if (filter.appKey !== undefined) query = query.where('app_key', '=', filter.appKey);
+      if (filter.party !== undefined) query = query.where('parties', 'like', `%|${filter.party}|%`);
+      if (filter.since !== undefined) query = query.where('accepted_at', '>=', filter.since);
+      if (filter.until !== undefined) query = query.where('accepted_at', '<', filter.until);
+      if (filter.cursor !== undefined) {
+        const [at, seq] = keyOf(filter.cursor, 2) as [number, number];
+        query = query.where((e) => e(e.refTuple('accepted_at', 'seq'), '<', e.tuple(at, seq)));
+      }
+      const rows = await query
+        .orderBy('accepted_at', 'desc')
+        .orderBy('seq', 'desc')
+        .limit(filter.limit + 1)
+        .execute();
+      return paged(rows, filter.limit, caseOf, (row) => [row.accepted_at, row.seq]);
+    },
+
+    /** In the order in which it happened. */
+    async timeline(caseNo, cursor, limit) {
+      const [after] = cursor === undefined ? [0] : keyOf(cursor, 1);
+      const { rows } = await db.executeQuery(eventsAfter({ caseNo, after: after ?? 0, limit: limit + 1 }));
+      return paged(
+        rows,
+        limit,
+        ({ event }) => JSON.parse(event) as CaseEvent,
+        ({ no }) => [no],
+      );
+    },
+
+    async envelope(id) {
+      const { rows } = await db.executeQuery(envelopeById({ id }));
+      return rows[0] && viewOf(rows[0]);
+    },
+
+    /** Oldest first. */
+    async envelopes({ state, party, caseNo, cursor, limit }) {
+      let query = db.selectFrom('envelopes').selectAll();
+      if (state === 'delivered') query = query.where('place', 'is', null);
+      else if (state !== undefined) query = query.where('place', 'in', [...PLACES[state]]);
+      if (party !== undefined) query = query.where('lane', '=', party);
+      if (caseNo !== undefined) query = query.where('case_no', '=', caseNo);
+      if (cursor !== undefined) query = query.where('seq', '>', keyOf(cursor, 1)[0] ?? 0);
+      const rows = await query
+        .orderBy('seq')
+        .limit(limit + 1)
+        .execute();
+      return paged(rows, limit, viewOf, ({ seq }) => [seq]);
+    },
+
+    /** Every lane that has ever had a delivery or a pause, or has something open. `lastDelivered` is exact to a second. */
+    async lanes() {
+      const [depths, rows, kept] = await Promise.all([
+        db.executeQuery(depth),
+        db.executeQuery(laneRows),
+        db.executeQuery(unmatched),
+      ]);
+      const states = new Map<Party, LaneState>();
+      const change = (lane: Party, with_: (state: LaneState) => Partial<LaneState>) => {
+        const state = states.get(lane) ?? empty(lane);
+        states.set(lane, { ...state, ...with_(state) });
+      };
+      for (const row of rows.rows) {
+        change(row.lane, () => ({
+          paused:
+            row.paused_at === null
+              ? null
+              : { by: row.paused_by ?? '', reason: row.paused_reason ?? '', at: row.paused_at },
+          lastDelivered: row.last_delivered_at,
+        }));
+      }
+      const oldest = new Map<Party, number>();
+      for (const { lane, place, n, oldest: seq } of depths.rows) {
+        if (place === 'leased' || place === 'parked') change(lane, () => ({ [place]: n }));
+        else {
+          change(lane, ({ waiting }) => ({ waiting: waiting + n }));
+          oldest.set(lane, Math.min(seq, oldest.get(lane) ?? seq));
+        }
+      }
+      for (const [lane, seq] of oldest) {
+        const { rows: first } = await db.executeQuery(createdAt({ seq }));
+        const oldestWaiting: Millis | null = first[0]?.created_at ?? null;
+        change(lane, () => ({ oldestWaiting }));
+      }
+      for (const { party, n } of kept.rows) change(party, () => ({ unmatched: n }));
+      return [...states.values()].sort((a, b) => (a.lane < b.lane ? -1 : 1));
+    },
+  };
+}
+
+function empty(lane: Party): LaneState {
+  return {
+    lane,
+    paused: null,
+    waiting: 0,
+    leased: 0,
+    parked: 0,
+    oldestWaiting: null,
+    lastDelivered: null,
+    unmatched: 0,
+  };
+}

@@ -1,0 +1,100 @@
+import type { Selectable } from 'kysely';
+import type { CaseRecord, Change, EnvelopeView, Step, StepState } from '../../contracts/ports/case.ts';
+import type { Envelope, EnvelopeState } from '../../contracts/ports/envelope.ts';
+import type { FaultKind } from '../../contracts/ports/fault.ts';
+import type { Place, Tables } from './tables.ts';
+
+export type CaseRow = Selectable<Tables['cases']>;
+export type EnvelopeRow = Selectable<Tables['envelopes']>;
+
+export function caseOf(row: CaseRow): CaseRecord {
+  const [promisedBy, statutoryBy] = JSON.parse(row.deadlines);
+  return {
+    caseNo: row.case_no,
+    appKey: row.app_key,
+    queryCode: row.query_code,
+    submission: JSON.parse(row.submission),
+    certificates: JSON.parse(row.certificates),
+    traceparent: row.traceparent,
+    state: row.state as CaseRecord['state'],
+    steps: JSON.parse(row.steps),
+    acceptedAt: row.accepted_at,
+    promisedBy,
+    statutoryBy,
+    decision: row.decision === null ? null : JSON.parse(row.decision),
+    held: row.held === 1,
+    messages: row.messages,
+  };
+}
+
+export function envelopeOf(row: EnvelopeRow): Envelope {
+  return {
+    id: row.id,
+    caseNo: row.case_no,
+    stepNo: row.step_no,
+    to: row.lane,
+    contract: row.contract,
+    body: JSON.parse(row.body),
+    traceparent: row.traceparent,
+    createdAt: row.created_at,
+  };
+}
+
+export function viewOf(row: EnvelopeRow): EnvelopeView {
+  return {
+    envelope: envelopeOf(row),
+    state: stateAt(row.place),
+    attempts: row.attempts,
+    notBefore: row.not_before,
+    fault: row.fault as FaultKind | null,
+    reason: row.reason === null ? null : JSON.parse(row.reason),
+    number: row.number,
+    updatedAt: row.updated_at,
+  };
+}
+
+export const PLACES = {
+  waiting: ['ready', 'asleep', 'behind', 'held'],
+  leased: ['leased'],
+  parked: ['parked'],
+  refused: ['refused'],
+  cancelled: ['cancelled'],
+} as const satisfies Record<Exclude<EnvelopeState, 'delivered'>, readonly Place[]>;
+
+/** Where an envelope stands as long as it has not ended: it keeps those after it back. */
+export const OPEN: readonly Place[] = [...PLACES.waiting, 'leased', 'parked'];
+
+function stateAt(place: Place | null): EnvelopeState {
+  switch (place) {
+    case null:
+      return 'delivered';
+    case 'ready':
+    case 'asleep':
+    case 'behind':
+    case 'held':
+      return 'waiting';
+    default:
+      return place;
+  }
+}
+
+/** The case as it is after the change. */
+export function changed(record: CaseRecord, change: Change): CaseRecord {
+  const steps = new Map(change.steps?.map((step) => [step.no, step]));
+  return {
+    ...record,
+    state: change.state ?? record.state,
+    decision: change.decision ?? record.decision,
+    submission: change.submission ?? record.submission,
+    steps: record.steps.map((step) => steps.get(step.no) ?? step),
+    messages: record.messages + change.outbox.filter(({ stepNo }) => stepNo === null).length,
+  };
+}
+
+const FINAL: ReadonlySet<StepState> = new Set(['DONE', 'REJECTED', 'SKIPPED']);
+
+/** Nothing more is expected of this step's department. */
+export function ended(steps: readonly Step[], no: string | null): boolean {
+  const state = steps.find((step) => step.no === no)?.state;
+  return state !== undefined && FINAL.has(state);
+}

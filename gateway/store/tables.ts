@@ -1,0 +1,92 @@
+import type { Generated } from 'kysely';
+
+/**
+ * Where an envelope stands in its lane. The first four are what the outside calls `waiting`.
+ *
+ *   ready      next in line, and due
+ *   asleep     next in line, not due before `not_before`; woken by time (`wakes_at`)
+ *   behind     an earlier envelope of the same case and lane has not ended
+ *   held       a person holds its case
+ *   leased     somebody works on it until `wakes_at`
+ *   parked     set aside for a person
+ *   refused, cancelled   ended without being delivered
+ *   null       delivered. Null, so that the lane's partial index keeps only what is not, and stays small for ever
+ */
+export type Place = 'ready' | 'asleep' | 'behind' | 'held' | 'leased' | 'parked' | 'refused' | 'cancelled';
+
+/** Columns ending in `_at`, `_due`, `_before` are `Millis`; 0 and 1 are the truth values; `json` texts are as the ports say. */
+export interface Tables {
+  cases: {
+    seq: Generated<number>;
+    case_no: string;
+    app_key: string;
+    application_no: string;
+    body_hash: string;
+    query_code: string;
+    item_code: string;
+    /** `|a|b|`: the parties of its steps, for the filter. */
+    parties: string;
+    state: string;
+    held: number;
+    /** How many messages to the window there were. */
+    messages: number;
+    /** How many events there were; the next one's number is one more. */
+    events: number;
+    accepted_at: number;
+    traceparent: string;
+    submission: string;
+    certificates: string;
+    steps: string;
+    /** [promisedBy, statutoryBy] */
+    deadlines: string;
+    decision: string | null;
+  };
+  envelopes: {
+    /** Order of arrival: the age that `lease` goes by. */
+    seq: Generated<number>;
+    id: string;
+    case_no: string;
+    step_no: string | null;
+    lane: string;
+    contract: string;
+    body: string;
+    traceparent: string;
+    created_at: number;
+    place: Place | null;
+    attempts: number;
+    not_before: number;
+    /** One more with every lease, and with every word that ends one: equal means nobody has had it since. */
+    fence: number;
+    /** End of the sleep or of the lease. */
+    wakes_at: number | null;
+    in_doubt: number;
+    fault: string | null;
+    reason: string | null;
+    number: string | null;
+    delivered_at: number | null;
+    answer_due: number | null;
+    /** How often its answer was asked for. */
+    asked: number;
+    updated_at: number;
+  };
+  events: { case_no: string; no: number; event: string };
+  lanes: {
+    lane: string;
+    paused_by: string | null;
+    paused_reason: string | null;
+    paused_at: number | null;
+    last_delivered_at: number | null;
+  };
+  /** What parties said later: every name seen; the message itself only while it matches nothing. */
+  messages: { party: string; dedupe: string; received_at: number; message: string | null };
+  counters: { prefix: string; last: number };
+  ledger: {
+    seq: Generated<number>;
+    id: string;
+    case_no: string | null;
+    holder_hash: string;
+    entry: string;
+    hash: string;
+  };
+  nonces: { forget_at: number; app_key: string; nonce: string };
+}
