@@ -1,0 +1,180 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { holderHashKey } from './holder-key.ts';
+import { HELP, loadSettings, SettingsError, wantsHelp } from './load.ts';
+
+describe('settings', () => {
+  let folder: string;
+  before(async () => {
+    folder = await mkdtemp(path.join(tmpdir(), 'settings-'));
+  });
+  after(() => rm(folder, { recursive: true }));
+
+  const DATA_DIR = () => path.join(folder, 'data');
+  async function file(name: string, text: string): Promise<string> {
+    const place = path.join(folder, name);
+    await writeFile(place, text);
+    return place;
+  }
+  async function mistakes(env: Record<string, string>, argv: string[] = []): Promise<readonly string[]> {
+    const error = await loadSettings({ DATA_DIR: DATA_DIR(), ...env }, argv).then(
+      () => assert.fail('loaded'),
+      (reason: unknown) => reason,
+    );
+    assert.ok(error instanceof SettingsError, String(error));
+    for (const mistake of error.mistakes) assert.ok(error.message.includes(mistake));
+    return error.mistakes;
+  }
+
+  test('need nothing: the defaults serve on loopback, without any app', async () => {
+    const settings = await loadSettings({ DATA_DIR: DATA_DIR() });
+    assert.equal(settings.port, 8080);
+    assert.equal(settings.host, '127.0.0.1');
+    assert.equal(settings.demo, false);
+    assert.deepEqual(settings.apps, []);
+    assert.deepEqual(settings.window, { party: 'window' });
+    assert.equal(settings.limits.bodyBytes, 1_048_576);
+    for (const place of Object.values(settings.folders)) assert.ok(path.isAbsolute(place));
+    assert.ok((await readdir(settings.folders.items)).includes('house-transfer'));
+  });
+
+  test('are taken from the file over the defaults, and from the environment over the file', async () => {
+    const CONFIG = await file(
+      'over.yaml',
+      [
+        'port: 9000',
+        'host: 0.0.0.0',
+        'delivery: {sweepMs: 50}',
+        'folders: {items: my-items}',
+        'parties:',
+        '  tax: {baseUrl: "http://127.0.0.1:1", terms: {concurrency: 2}}',
+      ].join('\n'),
+    );
+    const settings = await loadSettings({ DATA_DIR: DATA_DIR(), CONFIG, PORT: '9001', LOG_LEVEL: 'debug', HOST: '' });
+    assert.equal(settings.port, 9001);
+    assert.equal(settings.host, '0.0.0.0', 'an empty variable is not set');
+    assert.equal(settings.logLevel, 'debug');
+    assert.equal(settings.delivery.sweepMs, 50);
+    assert.equal(settings.delivery.leaseMs, 60_000);
+    assert.equal(settings.folders.items, path.join(folder, 'my-items'), 'relative to the file');
+    assert.deepEqual(settings.parties, { tax: { baseUrl: 'http://127.0.0.1:1', terms: { concurrency: 2 } } });
+  });
+
+  test('know the demo apps in the demo profile only', async () => {
+    const keys = async (argv: string[], CONFIG = '') =>
+      (await loadSettings({ DATA_DIR: DATA_DIR(), CONFIG }, argv)).apps.map(({ key, secret }) => `${key} ${secret}`);
+    const demo = ['window-demo', 'tax-demo', 'operator-demo', 'auditor-demo'].map((key) => `${key} ${key}-secret`);
+    assert.deepEqual(await keys(['--demo']), demo);
+    assert.deepEqual(await keys([], await file('demo.json', '{"demo": true}')), demo);
+    assert.deepEqual(await keys([]), []);
+    const own = await file('own.yaml', 'apps: [{key: window-demo, secret: another-secret-of-mine, role: window}]');
+    assert.equal((await keys(['--demo'], own))[0], 'window-demo another-secret-of-mine');
+    assert.equal((await keys(['--demo'], own)).length, 4);
+  });
+
+  test('tell every mistake at once, in plain words', async () => {
+    const CONFIG = await file(
+      'bad.yaml',
+      `
+delivery: {leasMs: 5, sweepMs: 5s}
+demo: yes
+limits: 7
+apps: [{key: x, role: boss, secret: 12}]
+parties: {tax: 5}
+`,
+    );
+    const env = {
+      CONFIG,
+      PORT: '80a',
+      LOG_LEVEL: 'INFO',
+      DATABASE_URL: 'postgres://me:geheim@db/x',
+      AMQP_URL: 'amqp://me:geheim@mq',
+    };
+    const told = await mistakes(env, ['--dmo']);
+    assert.deepEqual(
+      [...told].sort(),
+      [
+        '--dmo: there is no such option; see --help',
+        'AMQP_URL: RabbitMQ is not built into this version, which needs no broker; leave it out',
+        'DATABASE_URL: PostgreSQL is not built into this version, which keeps its data in DATA_DIR; leave it out',
+        'LOG_LEVEL: expected one of error, warn, info, debug, got "INFO"',
+        'PORT: expected an integer from 0 to 65535, got "80a"',
+        'apps[0].key: expected a text of 3 to 64 characters, got "x"',
+        'apps[0].role: expected one of window, department, operator, auditor, got "boss"',
+        'apps[0].secret: expected a text of 16 to 256 characters, got something else (not shown)',
+        'delivery.leasMs: there is no such setting',
+        'delivery.sweepMs: expected an integer from 10 to 60000, got "5s"',
+        'demo: expected true or false, got "yes"',
+        'limits: expected an object, got 7',
+        'parties.tax: expected an object, got something else (not shown)',
+      ].sort(),
+    );
+  });
+
+  test('tell what apps and parties contradict', async () => {
+    const secret = 'a-secret-long-enough';
+    const apps = [
+      { key: 'one', secret, role: 'window', party: 'tax' },
+      { key: 'one', secret, role: 'department', channels: ['web'] },
+    ];
+    const CONFIG = await file('apps.json', JSON.stringify({ apps, parties: { Tax: {} } }));
+    assert.deepEqual(await mistakes({ CONFIG }), [
+      'apps[0].party: only for the role department',
+      'apps[1].key: another app has this key too',
+      "apps[1].party: a department's app must name its party",
+      'apps[1].channels: only for the role window',
+      "parties.Tax: a party's name is lower-case letters, digits and -",
+    ]);
+  });
+
+  test('tell a missing setting of an app', async () => {
+    const CONFIG = await file('half.json', '{"apps": [{"key": "one"}]}');
+    assert.deepEqual([...(await mistakes({ CONFIG }))].sort(), [
+      'apps[0].role: expected one of window, department, operator, auditor, got nothing',
+      'apps[0].secret: expected a text of 16 to 256 characters, got nothing',
+    ]);
+  });
+
+  test('tell where a file cannot be read, without quoting it', async () => {
+    const none = path.join(folder, 'none.yaml');
+    assert.deepEqual(await mistakes({ CONFIG: none }), [`CONFIG: ${none} cannot be read (ENOENT)`]);
+    const broken = await file('broken.yaml', 'apps:\n  - {key: one, secret: "geheim\n');
+    const told = await mistakes({ CONFIG: broken });
+    assert.match(told.join('\n'), /^CONFIG: .*broken\.yaml:\d+: [A-Z_]+/);
+    assert.doesNotMatch(told.join('\n'), /geheim/);
+    const list = await file('list.json', '[1]');
+    assert.deepEqual(await mistakes({ CONFIG: list }), [`CONFIG: ${list} holds no settings`]);
+    const twice = await file('twice.json', '{"port": 1, "port": 2}');
+    assert.match((await mistakes({ CONFIG: twice })).join(), /DUPLICATE_KEY/);
+  });
+
+  test('make the key of the holder hashes once, for the owner only', async () => {
+    const dataDir = path.join(folder, 'fresh', 'data');
+    const keys = await Promise.all([1, 2, 3].map(() => holderHashKey(dataDir)));
+    assert.match(keys[0] ?? '', /^[0-9a-f]{64}$/);
+    assert.deepEqual(new Set(keys).size, 1);
+    assert.deepEqual(await readdir(dataDir), ['holder-hash.key']);
+    assert.equal((await stat(path.join(dataDir, 'holder-hash.key'))).mode & 0o777, 0o600);
+    assert.equal((await loadSettings({ DATA_DIR: dataDir })).holderHashKey, keys[0]);
+    const CONFIG = await file('key.yaml', `holderHashKey: ${'0f'.repeat(32)}`);
+    assert.equal((await loadSettings({ DATA_DIR: dataDir, CONFIG })).holderHashKey, '0f'.repeat(32));
+  });
+
+  test('refuse a damaged key and a data folder that cannot be made', async () => {
+    const dataDir = path.join(folder, 'damaged');
+    await holderHashKey(dataDir);
+    await writeFile(path.join(dataDir, 'holder-hash.key'), 'half');
+    assert.match((await mistakes({ DATA_DIR: dataDir })).join(), /does not hold 64 hex digits/);
+    const inFile = path.join(await file('a-file', ''), 'data');
+    assert.match((await mistakes({ DATA_DIR: inFile })).join(), /^dataDir: ENOTDIR/);
+  });
+
+  test('help names every variable', async () => {
+    assert.ok(wantsHelp(['--help']) && wantsHelp(['-h']) && !wantsHelp(['--demo']));
+    for (const name of ['PORT', 'HOST', 'DATA_DIR', 'CONFIG', 'LOG_LEVEL']) assert.ok(HELP.includes(name));
+    assert.doesNotMatch(await readFile(new URL('./defaults.json', import.meta.url), 'utf8'), /secret/i);
+  });
+});

@@ -1,0 +1,151 @@
+import { mkdir, readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseDocument } from 'yaml';
+import type { Json, JsonObject } from '../contracts/ports/envelope.ts';
+import defaults from './defaults.json' with { type: 'json' };
+import { demoApps } from './demo.ts';
+import { holderHashKey } from './holder-key.ts';
+import { settingMistakes } from './mistakes.ts';
+import type { App, Settings } from './settings.ts';
+
+/** Everything wrong with the settings at once, one plain line each; never a secret's value. */
+export class SettingsError extends Error {
+  readonly mistakes: readonly string[];
+
+  constructor(mistakes: readonly string[]) {
+    super(`the settings have mistakes:\n${mistakes.map((mistake) => `  ${mistake}`).join('\n')}`);
+    this.name = 'SettingsError';
+    this.mistakes = mistakes;
+  }
+}
+
+export const HELP = `Onewindow 一窗总线
+
+  npm start                serves                                  启动服务
+  npm start -- --demo      serves, with demo apps and departments  演示模式
+  npm start -- --help      tells this                              显示本说明
+
+Environment, all optional 环境变量（均可省略）:
+  PORT       port to listen on (8080)                              监听端口
+  HOST       address to listen on (127.0.0.1)                      监听地址
+  DATA_DIR   folder of the store (./data)                          数据目录
+  CONFIG     a settings file, JSON or YAML                         配置文件
+  LOG_LEVEL  error, warn, info or debug (info)                     日志级别
+`;
+
+export const wantsHelp = (argv: readonly string[]): boolean => argv.includes('--help') || argv.includes('-h');
+
+type Env = { readonly [name: string]: string | undefined };
+
+/** Which setting a variable of the environment sets, and how its text is read; what cannot be read stays text, and is told as such. */
+const FROM_ENV = [
+  { name: 'PORT', key: 'port', read: (text: string): Json => (/^\d+$/.test(text) ? Number(text) : text) },
+  { name: 'HOST', key: 'host', read: (text: string): Json => text },
+  { name: 'DATA_DIR', key: 'dataDir', read: (text: string): Json => text },
+  { name: 'LOG_LEVEL', key: 'logLevel', read: (text: string): Json => text },
+] as const;
+
+/** Refused rather than ignored: who sets them believes that the data goes there. */
+const NOT_BUILT = {
+  DATABASE_URL: 'PostgreSQL is not built into this version, which keeps its data in DATA_DIR; leave it out',
+  AMQP_URL: 'RabbitMQ is not built into this version, which needs no broker; leave it out',
+} as const;
+
+const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
+const FOLDERS = {
+  items: path.join(root, 'config', 'items'),
+  schemas: path.join(root, 'contracts', 'schemas'),
+  adapters: path.join(root, 'adapters'),
+};
+
+/**
+ * Settings from, each over the one before: defaults.json, the file CONFIG names, the environment, the command line.
+ * The only reader of the environment. Makes the data folder, and in it the key of the holder hashes where none is set.
+ *
+ * @param argv without node and the script
+ * @throws SettingsError with every mistake
+ */
+export async function loadSettings(env: Env, argv: readonly string[] = []): Promise<Settings> {
+  const mistakes: string[] = [];
+  // An empty variable is one that is not set, as compose files leave them.
+  const set = FROM_ENV.flatMap(({ name, key, read }) => (env[name] ? [{ name, key, value: read(env[name]) }] : []));
+  for (const [name, words] of Object.entries(NOT_BUILT)) if (env[name]) mistakes.push(`${name}: ${words}`);
+  for (const flag of argv) if (flag !== '--demo') mistakes.push(`${flag}: there is no such option; see --help`);
+
+  const written = [
+    { folders: FOLDERS },
+    env.CONFIG ? await settingsFile(env.CONFIG, mistakes) : {},
+    Object.fromEntries(set.map(({ key, value }) => [key, value])),
+    argv.includes('--demo') ? { demo: true } : {},
+  ].reduce<JsonObject>(laidOver, defaults);
+  mistakes.push(...settingMistakes(written, new Map(set.map(({ name, key }) => [key, name]))));
+  if (mistakes.length > 0) throw new SettingsError(mistakes);
+
+  const settings = written as unknown as Omit<Settings, 'holderHashKey'> & Partial<Pick<Settings, 'holderHashKey'>>;
+  const apps = settings.demo ? withDemo(settings.apps) : settings.apps;
+  const dataDir = path.resolve(settings.dataDir);
+  const key = await prepared(dataDir, settings.holderHashKey);
+  return { ...settings, apps, dataDir, holderHashKey: key };
+}
+
+/** The demo apps stand beside the file's own; one of the file's under the same key is the one that counts. */
+function withDemo(apps: readonly App[]): readonly App[] {
+  return [...apps, ...demoApps.filter((demo) => !apps.some(({ key }) => key === demo.key))];
+}
+
+/** A settings file as it is written, its paths made absolute: they are relative to the file. */
+async function settingsFile(file: string, mistakes: string[]): Promise<JsonObject> {
+  let text: string;
+  try {
+    text = await readFile(file, 'utf8');
+  } catch (error) {
+    mistakes.push(`CONFIG: ${file} cannot be read (${(error as NodeJS.ErrnoException).code})`);
+    return {};
+  }
+  // JSON is YAML. Pretty messages would quote the line, and a secret may stand in it.
+  const document = parseDocument(text, { prettyErrors: false, stringKeys: true, logLevel: 'error' });
+  for (const { code, pos } of document.errors) mistakes.push(`CONFIG: ${file}:${lineOf(text, pos[0])}: ${code}`);
+  if (document.errors.length > 0) return {};
+  const value = document.toJS() as Json;
+  if (!isObject(value)) {
+    mistakes.push(`CONFIG: ${file} holds no settings`);
+    return {};
+  }
+  const resolve = (place: Json | undefined) =>
+    typeof place === 'string' && place !== '' ? path.resolve(path.dirname(file), place) : place;
+  const within = (object: JsonObject, keys: readonly string[]): JsonObject =>
+    Object.fromEntries(
+      Object.entries(object).map(([key, one]) => [key, keys.includes(key) ? (resolve(one) ?? one) : one]),
+    );
+  const { folders } = value;
+  return {
+    ...within(value, ['dataDir']),
+    ...(isObject(folders) ? { folders: within(folders, Object.keys(FOLDERS)) } : {}),
+  };
+}
+
+const lineOf = (text: string, at: number): number => text.slice(0, at).split('\n').length;
+
+/** `over` wins, key by key; lists are replaced whole. */
+function laidOver(under: JsonObject, over: JsonObject): JsonObject {
+  const both = Object.entries(over).map(([key, value]): [string, Json] => {
+    const below = under[key];
+    return [key, isObject(below) && isObject(value) ? laidOver(below, value) : value];
+  });
+  return { ...under, ...Object.fromEntries(both) };
+}
+
+function isObject(value: Json | undefined): value is JsonObject {
+  return value !== null && typeof value === 'object' && !Array.isArray(value);
+}
+
+/** Makes the data folder, and finds the key of the holder hashes. */
+async function prepared(dataDir: string, given: string | undefined): Promise<string> {
+  try {
+    await mkdir(dataDir, { recursive: true });
+    return given ?? (await holderHashKey(dataDir));
+  } catch (error) {
+    throw new SettingsError([`dataDir: ${error instanceof Error ? error.message : String(error)}`]);
+  }
+}

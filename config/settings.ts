@@ -1,0 +1,46 @@
+import type { JsonObject, Party } from '../contracts/ports/envelope.ts';
+import type { Caller } from '../contracts/ports/services.ts';
+
+/** A machine that may call the API. */
+export interface App {
+  readonly key: string;
+  readonly secret: string;
+  readonly role: Caller['role'];
+  /** `window`: what it may submit for. */
+  readonly channels?: readonly string[];
+  /** `department`: its own party. */
+  readonly party?: Party;
+}
+
+/** All there is to set, checked whole by `loadSettings`; `settings.schema.json` says what each means and allows. */
+export interface Settings {
+  readonly port: number;
+  readonly host: string;
+  /** Absolute, and it exists. */
+  readonly dataDir: string;
+  readonly databaseUrl?: string;
+  readonly amqpUrl?: string;
+  /** GB/T 2260, 6 digits; case numbers begin with it. */
+  readonly region: string;
+  readonly logLevel: 'error' | 'warn' | 'info' | 'debug';
+  /** The demo apps exist. */
+  readonly demo: boolean;
+  readonly apps: readonly App[];
+  /** What each party's manifest asks for, and `terms`; opaque here, its manifest checks it. */
+  readonly parties: { readonly [party: Party]: JsonObject };
+  readonly window: { readonly party: Party };
+  /** Absolute. */
+  readonly folders: { readonly items: string; readonly schemas: string; readonly adapters: string };
+  readonly limits: { readonly bodyBytes: number; readonly callbackBytes: number; readonly certificateTimeMs: number };
+  readonly delivery: {
+    readonly leaseMs: number;
+    readonly sweepMs: number;
+    readonly stopMs: number;
+    readonly askSweepMs: number;
+  };
+  /** 0: no limit. */
+  readonly rate: { readonly perMinute: number };
+  readonly certificates: { readonly cacheSeconds: number; readonly max: number };
+  /** Secret; 64 hex digits. */
+  readonly holderHashKey: string;
+}
