@@ -1,0 +1,107 @@
+import {
+  checkCertificateIdentifier,
+  isCaseNo,
+  isCertificateType,
+  isCitizenId,
+  isEstateUnitNo,
+  isRegion,
+  isUscc,
+  readItemCode,
+} from './identifiers.ts';
+import type { Words } from './ports/envelope.ts';
+
+/** A format of our own, and what it says of itself after "应为" and "expected". */
+export interface Format {
+  readonly holds: (text: string) => boolean;
+  readonly words: Words;
+}
+
+const shape = (pattern: RegExp) => (text: string) => pattern.test(text);
+
+/** For `format` in contracts, beside those of JSON Schema. */
+export const FORMATS: { readonly [name: string]: Format } = {
+  'citizen-id': {
+    holds: isCitizenId,
+    words: {
+      zh: '18 位公民身份号码，出生日期和校验码必须正确',
+      en: 'a resident identity number of 18 characters with a real birth date and the right check digit',
+    },
+  },
+  uscc: {
+    holds: isUscc,
+    words: {
+      zh: '18 位统一社会信用代码，校验码必须正确',
+      en: 'a unified social credit code of 18 characters with the right check character',
+    },
+  },
+  'item-code': {
+    holds: (text) => readItemCode(text)?.kind === 'handling',
+    words: {
+      zh: '33 位业务办理项编码，其中的统一社会信用代码校验码必须正确',
+      en: 'a handling item code of 33 characters whose credit code has the right check character',
+    },
+  },
+  'certificate-type': {
+    holds: isCertificateType,
+    words: { zh: '21 位电子证照类型代码', en: 'a certificate type code of 21 characters' },
+  },
+  'certificate-identifier': {
+    holds: (text) => checkCertificateIdentifier(text) !== 'bad',
+    words: {
+      zh: '电子证照标识（GB/T 36904），校验码必须正确',
+      en: 'a certificate identifier (GB/T 36904) with the right check character',
+    },
+  },
+  'estate-unit': {
+    holds: isEstateUnitNo,
+    words: { zh: '28 位不动产单元号', en: 'a real-estate unit number of 28 characters' },
+  },
+  'case-no': {
+    holds: isCaseNo,
+    words: { zh: '18 位办件编号', en: 'a case number of 18 digits' },
+  },
+  region: {
+    holds: isRegion,
+    words: { zh: '6、9 或 12 位行政区划代码', en: 'a region code of 6, 9 or 12 digits' },
+  },
+  'decimal-money': {
+    holds: shape(/^\d{1,13}(\.\d{1,2})?$/),
+    words: {
+      zh: '十进制金额文本，最多两位小数，例如 "950000.00"',
+      en: 'an amount as a decimal text with at most two decimals, for example "950000.00"',
+    },
+  },
+  'decimal-area': {
+    holds: shape(/^\d{1,9}(\.\d{1,2})?$/),
+    words: {
+      zh: '面积（平方米）文本，最多两位小数，例如 "89.50"',
+      en: 'an area in square metres as a decimal text with at most two decimals, for example "89.50"',
+    },
+  },
+  share: {
+    holds: shape(/^(?!0{1,3}(\.0{1,2})?$)(100(\.0{1,2})?|\d{1,2}(\.\d{1,2})?)$/),
+    words: {
+      zh: '份额百分比文本，大于 0，不超过 100.00，最多两位小数，例如 "50.00"',
+      en: 'a share in per cent as a text above 0 and up to 100.00 with at most two decimals, for example "50.00"',
+    },
+  },
+  month: {
+    holds: shape(/^\d{4}(0[1-9]|1[0-2])$/),
+    words: { zh: '6 位年月，例如 "202612"', en: 'a month as six digits, for example "202612"' },
+  },
+  mobile: {
+    holds: shape(/^1\d{10}$/),
+    words: { zh: '11 位手机号码', en: 'a mobile telephone number of 11 digits' },
+  },
+};
+
+/** Those of JSON Schema that our contracts use; any other is told by its name. */
+export const STANDARD_FORMATS: { readonly [name: string]: Words } = {
+  date: { zh: '日期 YYYY-MM-DD', en: 'a date YYYY-MM-DD' },
+  'date-time': {
+    zh: '带时区的时间，例如 2026-11-23T09:30:15+08:00',
+    en: 'a time with its offset, for example 2026-11-23T09:30:15+08:00',
+  },
+  uri: { zh: '网址', en: 'a URI' },
+  email: { zh: '电子邮箱', en: 'an e-mail address' },
+};
