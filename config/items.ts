@@ -26,7 +26,7 @@ export class CatalogueError extends Error {
   }
 }
 
-const check = compileSchema(itemSchema as Json);
+const check = compileSchema(itemSchema as Json, { names: 'shown' });
 
 /**
  * Reads `<folder>/<name>/item.json`, each with its mappings beside it (docs/items.md), and compiles every expression once.

@@ -2,7 +2,7 @@ import { compileSchema } from '../contracts/compile.ts';
 import type { Json, JsonObject } from '../contracts/ports/envelope.ts';
 import schema from './settings.schema.json' with { type: 'json' };
 
-const check = compileSchema(schema as Json);
+const check = compileSchema(schema as Json, { names: 'shown' });
 
 /**
  * What is wrong with the settings, each in one plain line: `delivery.sweepMs: expected an integer from 10 to 60000, got "5s"`.
@@ -11,11 +11,11 @@ const check = compileSchema(schema as Json);
  * @param origins settings that came from the environment, by name: told by the variable's name
  */
 export function settingMistakes(settings: JsonObject, origins: ReadonlyMap<string, string>): readonly string[] {
-  const shape = check(settings).map(({ pointer, en }) => {
+  const shape = check(settings).map(({ pointer, code, en }) => {
     const keys = pointer.split('/').slice(1).map(unescaped);
     const place = origins.get(keys.join('.')) ?? placeOf(keys);
     const { node, secret } = schemaAt(keys);
-    if (node === undefined) return `${place}: there is no such setting`;
+    if (node === undefined || code === 'unknownField') return `${place}: ${en}`;
     const value = valueAt(settings, keys);
     const expected = expectation(node, value);
     if (expected === undefined) return `${place}: ${en}`;
