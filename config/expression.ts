@@ -1,10 +1,11 @@
+import { storedCitizenId } from '../contracts/identifiers.ts';
 import { compileMapping } from '../contracts/mapping.ts';
 import type { Holder } from '../contracts/ports/certificate.ts';
 import type { Json, JsonObject } from '../contracts/ports/envelope.ts';
 import type { Expression, Facts } from '../contracts/ports/item.ts';
 
 /** What an item's expressions may call besides JSONata's own. Pure. */
-const FUNCTIONS = { hundredths, person };
+const FUNCTIONS = { hundredths, person, owner };
 
 /**
  * Compiles an expression of the catalogue; `as` says what its value is taken for:
@@ -40,10 +41,8 @@ function object(name: string, value: Json | undefined): JsonObject {
 function holders(value: Json | undefined): Json[] {
   const seen = new Map<string, JsonObject>();
   for (const one of Array.isArray(value) ? value : [value]) {
-    if (!isObject(one) || typeof one.name !== 'string' || typeof one.idNo !== 'string') continue;
-    const idType = typeof one.idType === 'string' ? one.idType : DEFAULT_ID_TYPE;
-    const holder = { name: one.name, idType, idNo: one.idNo } satisfies Holder;
-    seen.set(`${idType} ${one.idNo}`, holder);
+    const holder = holderOf(one);
+    if (holder !== undefined) seen.set(`${holder.idType} ${holder.idNo}`, holder);
   }
   return [...seen.values()];
 }
@@ -53,7 +52,7 @@ function isObject(value: Json | undefined): value is JsonObject {
 }
 
 /** Resident identity card: what a person's number is when nothing else is said. */
-const DEFAULT_ID_TYPE = '111';
+const RESIDENT = '111';
 
 /** `$hundredths("33.33")` = 3333: a decimal of at most two places as a whole number, so that sums are exact. Anything else gives nothing. */
 function hundredths(decimal: unknown): number | undefined {
@@ -64,8 +63,24 @@ function hundredths(decimal: unknown): number | undefined {
 
 /** `$person(form.father)`: of a person of the form, what departments know a person by. Gives nothing for nothing. */
 function person(someone: unknown): JsonObject | undefined {
+  const holder = holderOf(someone);
+  const { mobile } = (someone ?? {}) as JsonObject;
+  return holder === undefined || mobile === undefined ? holder : { ...holder, mobile };
+}
+
+/** `$owner(form.buyers[0])`: a person, and the share in per cent with its two decimals, as every department writes it: "50" is "50.00". */
+function owner(someone: unknown): JsonObject | undefined {
+  const known = person(someone);
+  const share = hundredths((someone as JsonObject | undefined)?.share);
+  if (known === undefined || share === undefined) return known;
+  const digits = String(share).padStart(3, '0');
+  return { ...known, share: `${digits.slice(0, -2)}.${digits.slice(-2)}` };
+}
+
+/** The number of a resident is stored as the standard writes it: 18 characters, the check character in upper case. */
+function holderOf(someone: unknown): (Holder & JsonObject) | undefined {
   if (someone === null || typeof someone !== 'object') return undefined;
-  const { name, idType = DEFAULT_ID_TYPE, idNo, mobile } = someone as JsonObject;
-  if (name === undefined || idNo === undefined) return undefined;
-  return mobile === undefined ? { name, idType, idNo } : { name, idType, idNo, mobile };
+  const { name, idType = RESIDENT, idNo } = someone as JsonObject;
+  if (typeof name !== 'string' || typeof idType !== 'string' || typeof idNo !== 'string') return undefined;
+  return { name, idType, idNo: idType === RESIDENT ? (storedCitizenId(idNo) ?? idNo) : idNo };
 }

@@ -141,9 +141,20 @@ describe('the four items', () => {
           maritalStatus: '已婚',
         },
       ]);
-      const form = { buyers: [{ name: '陈𠮷', idNo: '331124199512120052', share: '100.00' }] };
-      const checked = await body(houseTransfer, '01', {}, form);
-      assert.deepEqual(checked.buyers, [{ name: '陈𠮷', idType: '111', idNo: '331124199512120052', share: '100.00' }]);
+    });
+
+    test('writes numbers and shares as departments do', async () => {
+      const buyers = [
+        { name: '陈𠮷', idNo: '33112419680909009x', share: '66.6' },
+        { name: '王㙓', idType: '414', idNo: 'e00x', share: '33.4' },
+      ];
+      const checked = await body(houseTransfer, '01', {}, { buyers });
+      assert.deepEqual(checked.buyers, [
+        { name: '陈𠮷', idType: '111', idNo: '33112419680909009X', share: '66.60' },
+        { name: '王㙓', idType: '414', idNo: 'e00x', share: '33.40' },
+      ]);
+      const cents = await body(houseTransfer, '01', {}, { buyers: [{ ...buyers[0], share: '0.05' }] });
+      assert.equal((cents.buyers as JsonObject[])[0]?.share, '0.05');
     });
   });
 
