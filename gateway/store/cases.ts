@@ -44,7 +44,7 @@ export function makeCases({ db, group, book }: StoreParts): Pick<CaseStore, 'acc
   const byApplication = prepared((p: { appKey: string; applicationNo: string }) =>
     db.selectFrom('cases').selectAll().where('app_key', '=', p.appKey).where('application_no', '=', p.applicationNo),
   );
-  const insertCases = inserting(db, 'cases', CASE_COLUMNS, 'skip');
+  const insertCases = inserting(db, 'cases', CASE_COLUMNS, ['app_key', 'application_no']);
 
   /** One number for each, the counter taken once for all of the same prefix. */
   async function numbered(tx: Tx, cases: readonly NewCase[]): Promise<readonly (readonly [string, NewCase])[]> {
@@ -81,6 +81,7 @@ export function makeCases({ db, group, book }: StoreParts): Pick<CaseStore, 'acc
       }
     }
     const fresh = opened.filter(({ one }) => !taken.has(one));
+    if (fresh.length !== written) throw new Error('cases were left out whose application numbers are free');
     await book.note(
       tx,
       fresh.map(({ caseNo, change }) => ({ caseNo, events: change.events })),

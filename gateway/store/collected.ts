@@ -8,7 +8,7 @@ import { prepared } from './prepared.ts';
 import { changed, type EnvelopeRow, ended, envelopeOf } from './rows.ts';
 
 /** Messages kept for one party without an envelope they belong to; the next is answered 503, and stays with the party. */
-const MOST_KEPT = 10_000;
+const MOST_KEPT = 1_000;
 const REMATCH_PAGE = 100;
 
 type AdvanceWith = Parameters<CaseStore['collected']>[1];

@@ -70,14 +70,17 @@ export function makeLease({ db, dialect, group }: StoreParts): Pick<DeliveryStor
       )
       .returningAll(),
   );
-  const firstWake = db
-    .selectFrom('envelopes')
-    .select((e) => e.fn.min('wakes_at').as('at'))
-    .compile();
-  const firstAnswer = db
-    .selectFrom('envelopes')
-    .select((e) => e.fn.min('answer_due').as('at'))
-    .compile();
+  const first = (column: 'wakes_at' | 'answer_due') =>
+    db
+      .selectFrom('envelopes')
+      .select(`${column} as at`)
+      // Without it the partial index would not be used.
+      .where(column, 'is not', null)
+      .orderBy(column)
+      .limit(1)
+      .compile();
+  const firstWake = first('wakes_at');
+  const firstAnswer = first('answer_due');
 
   async function leaseLane(
     tx: Tx,
@@ -103,9 +106,10 @@ export function makeLease({ db, dialect, group }: StoreParts): Pick<DeliveryStor
         return leases;
       }),
 
+    /** May be past: then something is due that nobody has taken yet. What is ready counts no more, its wake-up has been given. */
     async nextDue() {
       const found = await Promise.all([db.executeQuery(firstWake), db.executeQuery(firstAnswer)]);
-      const times = found.map(({ rows }) => rows[0]?.at ?? null).filter((at) => at !== null);
+      const times = found.flatMap(({ rows }) => rows.map(({ at }) => at)).filter((at) => at !== null);
       return times.length === 0 ? null : Math.min(...times);
     },
   };

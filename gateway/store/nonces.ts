@@ -11,6 +11,7 @@ import type { Tables } from './tables.ts';
 const MOST_REMEMBERED = 1_000_000;
 const WRITE_WITHIN_MS = 200;
 const SWEEP_EVERY_MS = 60_000;
+const KEY = ['forget_at', 'app_key', 'nonce'] as const;
 
 /**
  * Nonces are checked in memory, and written behind: with the next commit, or after 200 ms when none comes. A kill loses at most
@@ -29,7 +30,7 @@ export interface WrittenBehind extends Nonces, Rider {
 export function makeNonces(db: Kysely<Tables>, clock: Clock): WrittenBehind {
   /** Key → when to forget it, roughly in that order. */
   const known = new Map<string, Millis>();
-  const insert = inserting(db, 'nonces', ['forget_at', 'app_key', 'nonce'], 'skip');
+  const insert = inserting(db, 'nonces', KEY, KEY);
   const sweep = prepared((p: { now: Millis }) => db.deleteFrom('nonces').where('forget_at', '<', p.now));
   let unwritten: { forget_at: Millis; app_key: string; nonce: string }[] = [];
   let aboard = 0;

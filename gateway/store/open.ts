@@ -33,7 +33,7 @@ export type EmbeddedOptions = StoreOptions & ({ readonly dataDir: string } | { r
  * The embedded store: a SQLite file of this process alone, every commit on disk before its promise resolves.
  * Throws a plain sentence when another process has the file open, or a newer program has written it.
  */
-export function openStore(options: EmbeddedOptions): Promise<Store> {
+export async function openStore(options: EmbeddedOptions): Promise<Store> {
   const file = 'file' in options ? options.file : join(options.dataDir, 'onewindow.db');
   return storeOver(sqlite(file), options);
 }

@@ -30,12 +30,12 @@ const MOST_ROWS = 64;
 
 type Row = { readonly [column: string]: unknown };
 
-/** The few statements that insert these rows, many rows each. `skip` leaves out a row whose key is there already. */
+/** The few statements that insert these rows, many rows each. A row whose key `unlessTaken` is there already is left out. */
 export function inserting<T extends keyof Tables & string>(
   db: Kysely<Tables>,
   table: T,
   columns: readonly (keyof Tables[T] & string)[],
-  onConflict: 'fail' | 'skip' = 'fail',
+  unlessTaken?: readonly (keyof Tables[T] & string)[],
 ): (rows: readonly Row[]) => readonly CompiledQuery<unknown>[] {
   const untyped = db as unknown as Kysely<Record<string, Row>>;
   const compiled = new Map<number, CompiledQuery<unknown>>();
@@ -44,7 +44,9 @@ export function inserting<T extends keyof Tables & string>(
     if (query === undefined) {
       const row = Object.fromEntries(columns.map((column) => [column, 0]));
       const insert = untyped.insertInto(table).values(Array.from({ length: size }, () => row));
-      query = (onConflict === 'skip' ? insert.onConflict((conflict) => conflict.doNothing()) : insert).compile();
+      query = (
+        unlessTaken === undefined ? insert : insert.onConflict((key) => key.columns([...unlessTaken]).doNothing())
+      ).compile();
       compiled.set(size, query);
     }
     return query;

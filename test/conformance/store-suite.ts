@@ -1,0 +1,882 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { Unfit } from '../../contracts/ports/contract.ts';
+import type { Answer, Message, Party } from '../../contracts/ports/envelope.ts';
+import type { Lease, Store } from '../../contracts/ports/store.ts';
+import { HandClock } from '../support/hand-clock.ts';
+import { leaseModel } from '../support/lease-model.ts';
+import { ledgerEntry } from '../support/ledger-entry.ts';
+import {
+  change,
+  envelope,
+  event,
+  fault,
+  newCase,
+  nothing,
+  PREFIX,
+  reason,
+  type Sample,
+  stepIn,
+} from '../support/sample-case.ts';
+
+/** Somewhere stores can be opened, one after the other, on the same data. */
+export interface Storage {
+  open(means: { readonly clock: HandClock; readonly committed?: (lanes: readonly Party[]) => void }): Promise<Store>;
+  discard(): Promise<void>;
+}
+
+const MINUTE = 60_000;
+const receipt = (number: string | null = null) => ({ number, duplicate: false });
+const DONE: Answer = { outcome: 'done', result: { ok: 'yes' } };
+const message = (from: Party, about: Message['about'], dedupe: string, answer: Answer = DONE): Message => ({
+  from,
+  about,
+  dedupe,
+  at: 5,
+  answer,
+});
+/** The step of the envelope is done, by whatever party says so. */
+const finish = () => async (record: Parameters<typeof stepIn>[0]) =>
+  change({ steps: [stepIn(record, '01', 'DONE')], events: [event('answered')] });
+
+const unfit = (status: number) => (error: unknown) => error instanceof Unfit && error.status === status;
+
+/** Every promise of `contracts/ports/store.ts`, over whatever implements it. */
+export function storeSuite(name: string, storageFor: () => Promise<Storage>): void {
+  describe(`store conformance: ${name}`, () => {
+    let storage: Storage;
+    let store: Store;
+    const clock = new HandClock();
+    const woken: Party[][] = [];
+    const means = { clock, committed: (lanes: readonly Party[]) => void woken.push([...lanes]) };
+    let made = 0;
+
+    before(async () => {
+      storage = await storageFor();
+      store = await storage.open(means);
+    });
+    after(async () => {
+      await store.close();
+      await storage.discard();
+    });
+
+    /** Tests share a store, as callers do: each takes names of its own. */
+    const fresh = (word: string) => `${word}-${++made}`;
+    async function accepted(sample: Partial<Sample> = {}) {
+      const one = newCase({ applicationNo: fresh('A'), acceptedAt: clock.now(), ...sample });
+      return (await store.accept(one)).record;
+    }
+    const leased = (lane: Party, limit = 10, forMs = MINUTE) =>
+      store.lease({ lanes: [{ lane, limit }], forMs, now: clock.now() });
+    async function only(lane: Party): Promise<Lease> {
+      const [lease, ...more] = await leased(lane, 1);
+      assert.ok(lease !== undefined && more.length === 0, `one envelope of ${lane} to lease`);
+      return lease;
+    }
+    const ids = (leases: readonly Lease[]) => leases.map((lease) => lease.envelope.id);
+    const stateOf = async (id: string) => (await store.envelope(id))?.state;
+    const kinds = async (caseNo: string) => (await store.timeline(caseNo, undefined, 100)).rows.map(({ kind }) => kind);
+    async function reopen(): Promise<void> {
+      await store.close();
+      store = await storage.open(means);
+    }
+
+    describe('accept', () => {
+      test('a case is stored whole: record, first events and first envelopes', async () => {
+        const lane = fresh('lane');
+        const record = await accepted({ parties: [lane, 'other'] });
+        assert.match(record.caseNo, new RegExp(`^${PREFIX}\\d{6}$`));
+        assert.equal(record.steps[0]?.state, 'SENT');
+        assert.deepEqual(await store.caseOf(record.caseNo), record);
+        assert.deepEqual(await kinds(record.caseNo), ['accepted', 'sent']);
+        assert.deepEqual((await store.envelope(`${record.caseNo}-01`))?.envelope, {
+          ...envelope(record.caseNo, '01', lane, clock.now()),
+        });
+        assert.equal(await store.caseOf('nobody'), undefined);
+        assert.equal(await store.envelope('nobody'), undefined);
+      });
+
+      test('the same application again is the same case, another body a conflict that stores nothing', async () => {
+        const applicationNo = fresh('A');
+        const record = await accepted({ applicationNo });
+        const again = await store.accept(newCase({ applicationNo }));
+        assert.deepEqual(again, { record, seenBefore: true, conflict: false });
+        const other = await store.accept(newCase({ applicationNo, bodyHash: 'b'.repeat(64) }));
+        assert.deepEqual(other, { record, seenBefore: false, conflict: true });
+        assert.equal((await store.cases({ applicationNo, limit: 10 })).rows.length, 1);
+        const found = await store.byApplication('window-demo', applicationNo);
+        assert.deepEqual(found, { record, bodyHash: 'a'.repeat(64) });
+        assert.equal(await store.byApplication('terminal-demo', applicationNo), undefined);
+      });
+
+      test('the same application many times in one turn is one case', async () => {
+        const applicationNo = fresh('A');
+        const hashes = ['a', 'a', 'b', 'a'].map((letter) => letter.repeat(64));
+        const all = await Promise.all(
+          hashes.map((bodyHash) => store.accept(newCase({ applicationNo, bodyHash, acceptedAt: clock.now() }))),
+        );
+        assert.equal(new Set(all.map(({ record }) => record.caseNo)).size, 1);
+        assert.deepEqual(
+          all.map(({ seenBefore, conflict }) => [seenBefore, conflict]),
+          [
+            [false, false],
+            [true, false],
+            [false, true],
+            [true, false],
+          ],
+        );
+        assert.deepEqual(await kinds(all[0]?.record.caseNo ?? ''), ['accepted', 'sent']);
+        const stored = await store.envelopes({ caseNo: all[0]?.record.caseNo ?? '', limit: 10 });
+        assert.equal(stored.rows.length, 1);
+      });
+
+      test('another caller may use the same application number', async () => {
+        const applicationNo = fresh('A');
+        const mine = await accepted({ applicationNo });
+        const theirs = await accepted({ applicationNo, appKey: 'terminal-demo' });
+        assert.notEqual(mine.caseNo, theirs.caseNo);
+      });
+
+      test('numbers are unique over many that arrive together, with any number of envelopes', async () => {
+        const all = await Promise.all(
+          Array.from({ length: 300 }, (_, i) =>
+            accepted({ sends: Array.from({ length: i % 4 }, (_, j) => [`W${j + 1}`, 'many-lane'] as const) }),
+          ),
+        );
+        assert.equal(new Set(all.map(({ caseNo }) => caseNo)).size, 300);
+        for (const [i, { caseNo, messages }] of all.entries()) {
+          assert.equal(messages, i % 4);
+          assert.equal((await store.envelopes({ caseNo, limit: 10 })).rows.length, i % 4);
+        }
+      });
+
+      test('one that fails among many that arrive together harms nobody', async () => {
+        const bad = fresh('A');
+        const good = Array.from({ length: 20 }, () => fresh('A'));
+        const failing = { ...newCase({ applicationNo: bad }), open: () => Promise.reject(new Error('no route')) };
+        const lane = fresh('lane');
+        const { caseNo } = await accepted({ parties: [lane] });
+        const [refused, broken, ...rest] = await Promise.allSettled([
+          store.accept(failing),
+          store.changed(caseNo, async () => {
+            throw new Error('no such item');
+          }),
+          ...good.map((applicationNo) => accepted({ applicationNo })),
+        ]);
+        assert.ok(refused?.status === 'rejected' && refused.reason.message === 'no route');
+        assert.ok(broken?.status === 'rejected' && broken.reason.message === 'no such item');
+        assert.ok(rest.every(({ status }) => status === 'fulfilled'));
+        assert.equal(await store.byApplication('window-demo', bad), undefined);
+        for (const applicationNo of good) {
+          assert.equal((await store.cases({ applicationNo, limit: 10 })).rows.length, 1, 'stored once');
+        }
+      });
+
+      test('what would break the store is rejected alone, and leaves nothing', async () => {
+        const record = await accepted();
+        const bad = fresh('A');
+        const good = fresh('A');
+        const twice = newCase({ applicationNo: bad, outbox: () => [envelope(record.caseNo, '01', 'tea-office')] });
+        const [one, two] = await Promise.allSettled([store.accept(twice), accepted({ applicationNo: good })]);
+        assert.deepEqual([one.status, two.status], ['rejected', 'fulfilled']);
+        assert.equal(await store.byApplication('window-demo', bad), undefined);
+        assert.notEqual(await store.byApplication('window-demo', good), undefined);
+      });
+
+      test('too many waiting are told to come again', async () => {
+        const all = await Promise.allSettled(Array.from({ length: 5000 }, () => store.changed('nobody', nothing)));
+        const turnedAway = all.filter(({ status }) => status === 'rejected') as PromiseRejectedResult[];
+        assert.ok(turnedAway.length > 0 && turnedAway.length < 5000);
+        assert.ok(turnedAway.every((one) => unfit(503)(one.reason) && one.reason.retryAfter > 0));
+        await accepted();
+      });
+
+      test('what arrives together shares one commit', async () => {
+        woken.length = 0;
+        await Promise.all(Array.from({ length: 50 }, () => accepted()));
+        assert.equal(woken.length, 1);
+      });
+
+      test('the wake-up names the lanes that got work, after the commit', async () => {
+        const lane = fresh('lane');
+        woken.length = 0;
+        await accepted({ parties: [lane] });
+        assert.deepEqual(woken, [[lane]]);
+      });
+    });
+
+    describe('lease', () => {
+      test('gives the oldest first, at most `limit` in flight over all rounds', async () => {
+        const lane = fresh('lane');
+        const cases = await Promise.all(Array.from({ length: 5 }, () => accepted({ parties: [lane] })));
+        const expected = cases.map(({ caseNo }) => `${caseNo}-01`);
+        const first = await leased(lane, 3);
+        assert.deepEqual(ids(first), expected.slice(0, 3));
+        assert.deepEqual(await leased(lane, 3), []);
+        await store.delivered(first[0] as Lease, receipt(), nothing, null);
+        assert.deepEqual(ids(await leased(lane, 3)), expected.slice(3, 4));
+        assert.deepEqual(ids(await leased(lane, 10)), expected.slice(4));
+        assert.equal(first[0]?.attempts, 0);
+        assert.equal(first[0]?.inDoubt, false);
+        assert.equal(first[0]?.until, clock.now() + MINUTE);
+      });
+
+      test('an older one that was postponed goes before a younger one once it is due', async () => {
+        const lane = fresh('lane');
+        const old = await accepted({ parties: [lane] });
+        const when = { notBefore: clock.now() + 100, costsAttempt: true, inDoubt: false };
+        await store.postponed(await only(lane), fault('unreachable'), when, nothing);
+        const young = await accepted({ parties: [lane] });
+        clock.move(100);
+        assert.deepEqual(ids(await leased(lane)), [`${old.caseNo}-01`, `${young.caseNo}-01`]);
+      });
+
+      test('rounds at the same time never give one envelope twice', async () => {
+        const lane = fresh('lane');
+        await Promise.all(Array.from({ length: 20 }, () => accepted({ parties: [lane] })));
+        const rounds = await Promise.all(Array.from({ length: 6 }, () => leased(lane, 4)));
+        assert.equal(rounds.flat().length, 4);
+      });
+
+      for (const end of ['delivered', 'refused', 'cancelled'] as const) {
+        test(`a later envelope of the same case and lane waits until the earlier is ${end}`, async () => {
+          const lane = fresh('lane');
+          const sends = ['W1', 'W2'].map((suffix) => [suffix, lane] as const);
+          const { caseNo } = await accepted({ sends });
+          const first = await only(lane);
+          assert.equal(first.envelope.id, `${caseNo}-W1`);
+          assert.deepEqual(await leased(lane), [], 'leased');
+          const when = { notBefore: clock.now() + 1000, costsAttempt: true, inDoubt: false };
+          await store.postponed(first, fault('unreachable'), when, nothing);
+          assert.deepEqual(await leased(lane), [], 'asleep');
+          clock.move(1000);
+          const again = await only(lane);
+          assert.equal(again.envelope.id, `${caseNo}-W1`);
+          if (end === 'delivered') await store.delivered(again, receipt(), nothing, null);
+          if (end === 'refused') await store.refused(again, fault('refused'), nothing);
+          if (end === 'cancelled') {
+            await store.parked(again, fault('malformed'), nothing);
+            assert.deepEqual(await leased(lane), [], 'parked');
+            assert.equal(await store.cancelled(`${caseNo}-W1`, () => nothing), 'cancelled');
+          }
+          assert.equal(await stateOf(`${caseNo}-W1`), end);
+          assert.deepEqual(ids(await leased(lane)), [`${caseNo}-W2`]);
+        });
+      }
+
+      test('one case keeps nobody else back, nor its own other lanes', async () => {
+        const lane = fresh('lane');
+        const other = fresh('lane');
+        const sends = [
+          ['01', lane],
+          ['02', other],
+        ] as const;
+        await accepted({ sends, parties: [lane, other] });
+        await store.parked(await only(lane), fault('malformed'), nothing);
+        const next = await accepted({ parties: [lane] });
+        assert.deepEqual(ids(await leased(lane)), [`${next.caseNo}-01`]);
+        assert.equal((await leased(other)).length, 1);
+      });
+
+      test('a lease that ran out is given again, in doubt, under a higher fence; the overtaken one writes nothing', async () => {
+        const lane = fresh('lane');
+        const { caseNo } = await accepted({ parties: [lane] });
+        const late = await only(lane);
+        clock.move(MINUTE - 1);
+        assert.deepEqual(await leased(lane), [], 'not yet');
+        clock.move(1);
+        const held = await only(lane);
+        assert.equal(held.inDoubt, true);
+        assert.ok(held.fence > late.fence);
+        const before = [await store.caseOf(caseNo), await store.envelope(`${caseNo}-01`), await kinds(caseNo)];
+        const never = async () => assert.fail('an overtaken word must not advance a case');
+        const when = { notBefore: 0, costsAttempt: true, inDoubt: false };
+        for (const word of [
+          () => store.delivered(late, receipt('N'), never, null),
+          () => store.refused(late, fault('refused'), never),
+          () => store.postponed(late, fault('busy'), when, never),
+          () => store.parked(late, fault('malformed'), never),
+          () => store.returned(late),
+        ]) {
+          assert.equal(await word(), 'overtaken');
+        }
+        assert.deepEqual(
+          [await store.caseOf(caseNo), await store.envelope(`${caseNo}-01`), await kinds(caseNo)],
+          before,
+        );
+        assert.equal(await store.delivered(held, receipt(), nothing, null), 'recorded');
+        assert.equal(await store.delivered(held, receipt(), nothing, null), 'overtaken', 'a word counts once');
+      });
+
+      test('a late word counts while nobody else was given the envelope', async () => {
+        const lane = fresh('lane');
+        const { caseNo } = await accepted({ parties: [lane] });
+        const late = await only(lane);
+        clock.move(2 * MINUTE);
+        await leased(fresh('lane'));
+        assert.equal(await store.delivered(late, receipt(), nothing, null), 'recorded');
+        assert.equal(await stateOf(`${caseNo}-01`), 'delivered');
+        assert.deepEqual(await leased(lane), []);
+      });
+
+      test('what is returned unsent is in doubt only when it was before', async () => {
+        const lane = fresh('lane');
+        await accepted({ parties: [lane] });
+        assert.equal(await store.returned(await only(lane)), 'recorded');
+        const again = await only(lane);
+        assert.equal(again.inDoubt, false);
+        assert.equal(again.attempts, 0);
+        const when = { notBefore: clock.now(), costsAttempt: true, inDoubt: true };
+        await store.postponed(again, fault('inDoubt'), when, nothing);
+        const doubtful = await only(lane);
+        assert.deepEqual([doubtful.inDoubt, doubtful.attempts], [true, 1]);
+        await store.returned(doubtful);
+        assert.equal((await only(lane)).inDoubt, true);
+      });
+
+      test('nextDue tells when time will make work, and null when it will not', async () => {
+        const alone = await storageFor();
+        const own = await alone.open({ clock });
+        try {
+          assert.equal(await own.nextDue(clock.now()), null);
+          await own.accept(newCase({ applicationNo: 'A', parties: ['lane'] }));
+          const at = clock.now();
+          const [lease] = await own.lease({ lanes: [{ lane: 'lane', limit: 1 }], forMs: 500, now: at });
+          assert.equal(await own.nextDue(at), at + 500);
+          const when = { notBefore: at + 300, costsAttempt: false, inDoubt: false };
+          await own.postponed(lease as Lease, fault('busy'), when, nothing);
+          assert.equal(await own.nextDue(at), at + 300);
+          clock.move(300);
+          const [again] = await own.lease({ lanes: [{ lane: 'lane', limit: 1 }], forMs: 500, now: clock.now() });
+          await own.delivered(again as Lease, receipt(), nothing, at + 9000);
+          assert.equal(await own.nextDue(clock.now()), at + 9000);
+        } finally {
+          await own.close();
+          await alone.discard();
+        }
+      });
+
+      test('a sleeper of another lane that time has woken is told to its relay', async () => {
+        const lane = fresh('lane');
+        await accepted({ parties: [lane] });
+        const when = { notBefore: clock.now() + 50, costsAttempt: false, inDoubt: false };
+        await store.postponed(await only(lane), fault('busy'), when, nothing);
+        clock.move(50);
+        woken.length = 0;
+        await leased(fresh('lane'));
+        assert.ok(woken.flat().includes(lane));
+      });
+    });
+
+    describe('outcomes', () => {
+      test('a delivery, its step, its events and the next envelopes are one transaction', async () => {
+        const lane = fresh('lane');
+        const next = fresh('lane');
+        const { caseNo } = await accepted({ parties: [lane, next] });
+        const lease = await only(lane);
+        const advance = async (record: Parameters<typeof stepIn>[0]) => {
+          assert.equal(record.steps[0]?.state, 'SENT', 'the case as it is now');
+          return change({
+            state: 'HANDLING',
+            steps: [{ ...stepIn(record, '01', 'DONE'), number: 'N7', result: { fee: '1.00' } }],
+            events: [event('delivered'), event('answered')],
+            outbox: [envelope(caseNo, '02', next), envelope(caseNo, 'W1', 'hall'), envelope(caseNo, 'W2', 'hall')],
+          });
+        };
+        assert.equal(await store.delivered(lease, receipt('N7'), advance, null), 'recorded');
+        const record = await store.caseOf(caseNo);
+        assert.deepEqual([record?.state, record?.messages], ['HANDLING', 2]);
+        assert.deepEqual([record?.steps[0]?.state, record?.steps[0]?.result], ['DONE', { fee: '1.00' }]);
+        assert.deepEqual(await kinds(caseNo), ['accepted', 'sent', 'delivered', 'answered']);
+        const view = await store.envelope(`${caseNo}-01`);
+        assert.deepEqual([view?.state, view?.number, view?.fault], ['delivered', 'N7', null]);
+        assert.deepEqual(ids(await leased(next)), [`${caseNo}-02`]);
+      });
+
+      test('an advance that throws rolls its own happening back, and no other', async () => {
+        const lane = fresh('lane');
+        const cases = await Promise.all(Array.from({ length: 4 }, () => accepted({ parties: [lane] })));
+        const leases = await leased(lane);
+        const words = await Promise.allSettled(
+          leases.map((lease, i) =>
+            store.delivered(
+              lease,
+              receipt(`N${i}`),
+              async () => {
+                if (i === 2) throw new Error('no such item');
+                return change({ events: [event('delivered')] });
+              },
+              null,
+            ),
+          ),
+        );
+        assert.deepEqual(
+          words.map(({ status }) => status),
+          ['fulfilled', 'fulfilled', 'rejected', 'fulfilled'],
+        );
+        for (const [i, { caseNo }] of cases.entries()) {
+          assert.equal(await stateOf(`${caseNo}-01`), i === 2 ? 'leased' : 'delivered');
+          assert.deepEqual(await kinds(caseNo), ['accepted', 'sent', ...(i === 2 ? [] : ['delivered'])], 'once');
+        }
+        assert.equal(await store.delivered(leases[2] as Lease, receipt(), nothing, null), 'recorded');
+      });
+
+      test('many outcomes of one case in one turn all count, one after the other', async () => {
+        const lane = fresh('lane');
+        const lanes = Array.from({ length: 6 }, (_, i) => `${lane}-${i}`);
+        const { caseNo } = await accepted({ sends: lanes.map((to, i) => [`0${i + 1}`, to] as const) });
+        const leases = (await Promise.all(lanes.map((to) => leased(to)))).flat();
+        await Promise.all(
+          leases.map((lease, i) =>
+            store.delivered(
+              lease,
+              receipt(),
+              async (record) =>
+                change({
+                  events: [event('told')],
+                  outbox: [envelope(caseNo, `W${record.messages + 1}`, `${lane}-hall`, i)],
+                }),
+              null,
+            ),
+          ),
+        );
+        assert.equal((await store.caseOf(caseNo))?.messages, 6);
+        const told: string[] = [];
+        for (let i = 0; i < 6; i++) {
+          const lease = await only(`${lane}-hall`);
+          told.push(lease.envelope.id);
+          await store.delivered(lease, receipt(), nothing, null);
+        }
+        assert.deepEqual(
+          told,
+          [1, 2, 3, 4, 5, 6].map((n) => `${caseNo}-W${n}`),
+        );
+      });
+
+      test('a refusal ends the envelope with its reason', async () => {
+        const lane = fresh('lane');
+        const { caseNo } = await accepted({ parties: [lane] });
+        await store.refused(await only(lane), fault('refused'), nothing);
+        const view = await store.envelope(`${caseNo}-01`);
+        assert.deepEqual([view?.state, view?.fault, view?.reason], ['refused', 'refused', reason('refused')]);
+        clock.move(2 * MINUTE);
+        assert.deepEqual(await leased(lane), []);
+      });
+
+      test('an envelope that may not go out is stored parked', async () => {
+        const lane = fresh('lane');
+        const parked = { kind: 'malformed' as const, reason: reason('contractBroken') };
+        const { caseNo } = await accepted({
+          outbox: (no) => [{ ...envelope(no, '01', lane), parked }, envelope(no, 'W1', lane)],
+        });
+        const view = await store.envelope(`${caseNo}-01`);
+        assert.deepEqual([view?.state, view?.fault, view?.reason], ['parked', 'malformed', parked.reason]);
+        assert.deepEqual(await leased(lane), [], 'and those behind it wait');
+      });
+    });
+
+    describe('answers', () => {
+      const schedule = [100, 200, 1000];
+
+      test('what is due is asked by schedule, until its step has ended', async () => {
+        const lane = fresh('lane');
+        const { caseNo } = await accepted({ parties: [lane] });
+        const start = clock.now();
+        await store.delivered(await only(lane), receipt('N1'), nothing, start + 100);
+        const asked: number[] = [];
+        for (let i = 0; i < 60; i++) {
+          const due = await store.awaiting({ party: lane, limit: 5, now: clock.now(), scheduleMs: schedule });
+          if (due.length > 0) {
+            asked.push(clock.now() - start);
+            assert.deepEqual(due[0], { envelope: due[0]?.envelope, number: 'N1', deliveredAt: start });
+            assert.equal(due[0]?.envelope.id, `${caseNo}-01`);
+          }
+          clock.move(50);
+        }
+        assert.deepEqual(asked, [100, 300, 1300, 2300]);
+        await store.collected(message(lane, { number: 'N1' }, 'r1'), finish);
+        clock.move(10_000);
+        assert.deepEqual(await store.awaiting({ party: lane, limit: 5, now: clock.now(), scheduleMs: schedule }), []);
+      });
+
+      test('two nodes that ask at once do not get the same answer to ask for', async () => {
+        const lane = fresh('lane');
+        await Promise.all(Array.from({ length: 6 }, () => accepted({ parties: [lane] })));
+        for (const lease of await leased(lane)) await store.delivered(lease, receipt(), nothing, clock.now());
+        const ask = { party: lane, limit: 4, now: clock.now(), scheduleMs: schedule };
+        const [one, two] = await Promise.all([store.awaiting(ask), store.awaiting(ask)]);
+        assert.deepEqual([one.length, two.length], [4, 2]);
+        assert.equal(new Set([...one, ...two].map((due) => due.envelope.id)).size, 6);
+      });
+
+      test('an answer that overtakes the receipt leaves nothing due', async () => {
+        const lane = fresh('lane');
+        const { caseNo } = await accepted({ parties: [lane] });
+        const lease = await only(lane);
+        assert.equal(await store.collected(message(lane, { key: `${caseNo}-01` }, 'early'), finish), 'applied');
+        assert.equal(await store.delivered(lease, receipt('N2'), nothing, clock.now()), 'recorded');
+        assert.deepEqual(await store.awaiting({ party: lane, limit: 5, now: clock.now() + 1, scheduleMs: [1] }), []);
+        assert.equal((await store.envelope(`${caseNo}-01`))?.number, 'N2');
+      });
+
+      test('a message counts once, by key or by number', async () => {
+        const lane = fresh('lane');
+        const { caseNo } = await accepted({ parties: [lane] });
+        await store.delivered(await only(lane), receipt('N3'), nothing, null);
+        const words = [message(lane, { number: 'N3' }, 'm1'), message(lane, { key: `${caseNo}-01` }, 'm2')];
+        const note = () => async () => change({ events: [event('answered')] });
+        for (const word of words) {
+          assert.equal(await store.collected(word, note), 'applied');
+          assert.equal(await store.collected(word, note), 'seenBefore');
+        }
+        assert.deepEqual(await Promise.all(words.map((word) => store.collected(word, note))), [
+          'seenBefore',
+          'seenBefore',
+        ]);
+        assert.deepEqual(await kinds(caseNo), ['accepted', 'sent', 'answered', 'answered']);
+      });
+
+      test('the same message twice in one turn counts once', async () => {
+        const lane = fresh('lane');
+        const { caseNo } = await accepted({ parties: [lane] });
+        const word = message(lane, { key: `${caseNo}-01` }, 'twice');
+        const both = await Promise.all([store.collected(word, finish), store.collected(word, finish)]);
+        assert.deepEqual(both.toSorted(), ['applied', 'seenBefore']);
+      });
+
+      test('a message that cannot be applied is not taken for seen', async () => {
+        const lane = fresh('lane');
+        const { caseNo } = await accepted({ parties: [lane] });
+        const word = message(lane, { key: `${caseNo}-01` }, 'again');
+        await assert.rejects(
+          store.collected(word, () => () => Promise.reject(new Error('no such item'))),
+          /no such item/,
+        );
+        assert.equal(await store.collected(word, finish), 'applied');
+      });
+
+      test('a message before our own commit is kept, and matched afterwards', async () => {
+        const lane = fresh('lane');
+        const word = message(lane, { number: 'N9' }, 'before');
+        const { caseNo } = await accepted({ parties: [lane] });
+        const lease = await only(lane);
+        assert.equal(await store.collected(word, finish), 'unmatched');
+        assert.equal(await store.collected(word, finish), 'unmatched', 'and once');
+        assert.deepEqual(await store.unmatched(lane, 10), [{ ...word, receivedAt: clock.now() }]);
+        assert.equal(await store.rematch(lane, finish), 0);
+        await store.delivered(lease, receipt('N9'), nothing, clock.now());
+        assert.equal(await store.rematch(fresh('lane'), finish), 0, 'another party');
+        assert.equal(await store.rematch(lane, finish), 1);
+        assert.deepEqual(await store.unmatched(lane, 10), []);
+        assert.equal((await store.caseOf(caseNo))?.steps[0]?.state, 'DONE');
+        assert.equal(await store.collected(word, finish), 'seenBefore');
+      });
+
+      test('rematch goes through all that is kept, and past one that cannot be applied', async () => {
+        const lane = fresh('lane');
+        const cases = await Promise.all(Array.from({ length: 150 }, () => accepted({ parties: [lane] })));
+        const words = cases.map(({ caseNo }) => message(lane, { number: `N-${caseNo}` }, caseNo));
+        assert.ok(
+          (await Promise.all(words.map((word) => store.collected(word, finish)))).every((w) => w === 'unmatched'),
+        );
+        for (const lease of await leased(lane, 150)) {
+          await store.delivered(lease, receipt(`N-${lease.envelope.caseNo}`), nothing, null);
+        }
+        const poisoned = cases[3]?.caseNo;
+        const some = await store.rematch(lane, (of) =>
+          of.caseNo === poisoned ? () => Promise.reject(new Error('poison')) : finish(),
+        );
+        assert.equal(some, 149);
+        assert.equal((await store.unmatched(lane, 200)).length, 1);
+        assert.equal(await store.rematch(null, finish), 1);
+      });
+
+      test('a party with too many messages that match nothing is told to come again', async () => {
+        const lane = fresh('lane');
+        const words = Array.from({ length: 1001 }, (_, i) => message(lane, { number: `none-${i}` }, `none-${i}`));
+        const kept = await Promise.allSettled(words.map((word) => store.collected(word, finish)));
+        const turnedAway = kept.filter(({ status }) => status === 'rejected') as PromiseRejectedResult[];
+        assert.equal(turnedAway.length, 1);
+        assert.ok(unfit(503)(turnedAway[0]?.reason));
+        assert.equal(await store.collected(words[0] as Message, finish), 'unmatched', 'one already kept is no other');
+        assert.equal(await store.collected(message(fresh('lane'), { number: 'x' }, 'x'), finish), 'unmatched');
+      });
+
+      test('a party speaks only for what was sent to it', async () => {
+        const lane = fresh('lane');
+        const { caseNo } = await accepted({ parties: [lane] });
+        await store.delivered(await only(lane), receipt('N4'), nothing, null);
+        const stranger = fresh('lane');
+        assert.equal(await store.collected(message(stranger, { key: `${caseNo}-01` }, 's1'), finish), 'unmatched');
+        assert.equal(await store.collected(message(stranger, { number: 'N4' }, 's2'), finish), 'unmatched');
+      });
+
+      test('a parked envelope about which the party has decided is settled, and lets those behind it go', async () => {
+        const lane = fresh('lane');
+        const sends = ['01', 'W1'].map((suffix) => [suffix, lane] as const);
+        const { caseNo } = await accepted({ parties: [lane], sends });
+        await store.parked(await only(lane), fault('inDoubt'), nothing);
+        await store.collected(message(lane, { key: `${caseNo}-01` }, 'after all'), finish);
+        assert.equal(await stateOf(`${caseNo}-01`), 'delivered');
+        assert.deepEqual(ids(await leased(lane)), [`${caseNo}-W1`]);
+      });
+    });
+
+    describe('the desk', () => {
+      test('a paused lane and a held case stand still, over a restart too', async () => {
+        const lane = fresh('lane');
+        const other = fresh('lane');
+        await accepted({ parties: [lane] });
+        const held = await accepted({ parties: [other] });
+        await store.paused(lane, 'operator-demo', 'moving house');
+        assert.equal(await store.held(held.caseNo, true, async () => change({ events: [event('held')] })), true);
+        assert.equal(await store.held('nobody', true, nothing), false);
+        for (const _ of ['before', 'after']) {
+          assert.deepEqual(await leased(lane), []);
+          assert.deepEqual(await leased(other), []);
+          const state = (await store.lanes()).find((one) => one.lane === lane);
+          assert.deepEqual(state?.paused, { by: 'operator-demo', reason: 'moving house', at: clock.now() });
+          assert.equal((await store.caseOf(held.caseNo))?.held, true);
+          await reopen();
+        }
+        woken.length = 0;
+        await store.resumed(lane, 'operator-demo');
+        assert.deepEqual(woken, [[lane]]);
+        assert.equal((await leased(lane)).length, 1);
+        await store.held(held.caseNo, false, async () => change({ events: [event('resumed')] }));
+        assert.equal((await leased(other)).length, 1);
+        assert.deepEqual(await kinds(held.caseNo), ['accepted', 'sent', 'held', 'resumed']);
+      });
+
+      test('what a held case is sent meanwhile waits as well, and a lease that runs out does not escape', async () => {
+        const lane = fresh('lane');
+        const later = fresh('lane');
+        const { caseNo } = await accepted({ parties: [lane] });
+        await leased(lane);
+        await store.held(caseNo, true, nothing);
+        await store.changed(caseNo, async () => change({ outbox: [envelope(caseNo, '02', later)] }));
+        clock.move(2 * MINUTE);
+        assert.deepEqual([...(await leased(lane)), ...(await leased(later))], []);
+        await store.held(caseNo, false, nothing);
+        const again = await only(lane);
+        assert.equal(again.inDoubt, true);
+        assert.equal((await leased(later)).length, 1);
+      });
+
+      test('released: goes again with all attempts anew, and keeps its doubt', async () => {
+        const lane = fresh('lane');
+        for (const kind of ['inDoubt', 'malformed'] as const) {
+          const { caseNo } = await accepted({ parties: [lane] });
+          const id = `${caseNo}-01`;
+          const when = { notBefore: clock.now(), costsAttempt: true, inDoubt: false };
+          await store.postponed(await only(lane), fault('unreachable'), when, nothing);
+          await store.parked(await only(lane), fault(kind), nothing);
+          assert.equal(await stateOf(id), 'parked');
+          let told = '';
+          const advance = (of: { id: string }) => {
+            told = of.id;
+            return async () => change({ events: [event('released')] });
+          };
+          assert.equal(await store.released(id, advance), 'released');
+          assert.equal(told, id);
+          assert.equal(await store.released(id, advance), 'notParked');
+          const lease = await only(lane);
+          assert.deepEqual([lease.envelope.id, lease.inDoubt, lease.attempts], [id, kind === 'inDoubt', 0]);
+          assert.deepEqual(await kinds(caseNo), ['accepted', 'sent', 'released']);
+          await store.delivered(lease, receipt(), nothing, null);
+        }
+        assert.equal(await store.released('nobody', () => nothing), undefined);
+      });
+
+      test('cancelled: only what waits or is parked', async () => {
+        const lane = fresh('lane');
+        const { caseNo } = await accepted({ parties: [lane] });
+        const id = `${caseNo}-01`;
+        const lease = await only(lane);
+        assert.equal(await store.cancelled(id, () => nothing), 'tooLate');
+        await store.returned(lease);
+        const advance = () => async () => change({ events: [event('cancelled')] });
+        assert.equal(await store.cancelled(id, advance), 'cancelled');
+        assert.equal(await store.cancelled(id, advance), 'tooLate');
+        assert.equal(await stateOf(id), 'cancelled');
+        assert.equal(await store.cancelled('nobody', advance), undefined);
+        assert.equal(await store.delivered(lease, receipt(), nothing, null), 'overtaken');
+        assert.deepEqual(await kinds(caseNo), ['accepted', 'sent', 'cancelled']);
+      });
+
+      test('changed: a correction or a withdrawal, whatever advance makes of it', async () => {
+        const { caseNo, submission } = await accepted();
+        const decision = { outcome: 'withdrawn' as const, by: null, reason: null, at: 7 };
+        const after = await store.changed(caseNo, async () =>
+          change({ state: 'WITHDRAWN', decision, submission: { ...submission, form: { house: '演示路 2 号' } } }),
+        );
+        assert.deepEqual(await store.caseOf(caseNo), after);
+        assert.deepEqual([after?.state, after?.decision], ['WITHDRAWN', decision]);
+        assert.equal(after?.submission.form.house, '演示路 2 号');
+        assert.equal(await store.changed('nobody', nothing), undefined);
+      });
+    });
+
+    describe('reads', () => {
+      test('pages by cursor give every row exactly once, in order', async () => {
+        const itemCode = fresh('item');
+        const party = fresh('lane');
+        const cases = [];
+        for (let i = 0; i < 11; i++) {
+          if (i % 3 === 0) clock.move(1);
+          cases.push(await accepted({ itemCode, parties: [party], sends: [['01', party]] }));
+        }
+        const read: string[] = [];
+        for (let cursor: string | undefined; ; ) {
+          const page = await store.cases({ itemCode, limit: 4, ...(cursor === undefined ? {} : { cursor }) });
+          read.push(...page.rows.map(({ caseNo }) => caseNo));
+          // One that comes in while somebody reads moves nothing.
+          await accepted({ itemCode: fresh('item') });
+          if (page.next === null) break;
+          cursor = page.next;
+        }
+        assert.deepEqual(read, cases.map(({ caseNo }) => caseNo).toReversed());
+
+        const envelopes: string[] = [];
+        for (let cursor: string | undefined; ; ) {
+          const page = await store.envelopes({ party, limit: 3, ...(cursor === undefined ? {} : { cursor }) });
+          envelopes.push(...page.rows.map((view) => view.envelope.id));
+          if (page.next === null) break;
+          cursor = page.next;
+        }
+        assert.deepEqual(
+          envelopes,
+          cases.map(({ caseNo }) => `${caseNo}-01`),
+        );
+
+        const { caseNo } = cases[0] as { caseNo: string };
+        const one = await store.timeline(caseNo, undefined, 1);
+        const two = await store.timeline(caseNo, one.next ?? '', 1);
+        assert.deepEqual([one.rows[0]?.kind, two.rows[0]?.kind, two.next], ['accepted', 'sent', null]);
+      });
+
+      test('a cursor that is not ours is told so', async () => {
+        for (const cursor of ['', 'x', '!!!', Buffer.from('["a",1]').toString('base64url')]) {
+          await assert.rejects(store.cases({ cursor, limit: 1 }), unfit(400));
+          await assert.rejects(store.envelopes({ cursor, limit: 1 }), unfit(400));
+          await assert.rejects(store.timeline('x', cursor, 1), unfit(400));
+        }
+      });
+
+      test('cases by every filter', async () => {
+        const itemCode = fresh('item');
+        const since = clock.now();
+        const one = await accepted({ itemCode, parties: ['p-one', 'p-two'], appKey: 'window-demo' });
+        clock.move(1000);
+        const two = await accepted({ itemCode, parties: ['p-two'], appKey: 'terminal-demo' });
+        await store.changed(two.caseNo, async () => change({ state: 'HANDLING' }));
+        const found = async (more: object) =>
+          (await store.cases({ itemCode, limit: 10, ...more })).rows.map(({ caseNo }) => caseNo);
+        assert.deepEqual(await found({}), [two.caseNo, one.caseNo]);
+        assert.deepEqual(await found({ state: 'HANDLING' }), [two.caseNo]);
+        assert.deepEqual(await found({ appKey: 'window-demo' }), [one.caseNo]);
+        assert.deepEqual(await found({ party: 'p-one' }), [one.caseNo]);
+        assert.deepEqual(await found({ party: 'p-two' }), [two.caseNo, one.caseNo]);
+        assert.deepEqual(await found({ party: 'p-t' }), []);
+        assert.deepEqual(await found({ since: since + 1 }), [two.caseNo]);
+        assert.deepEqual(await found({ until: since + 1000 }), [one.caseNo]);
+        assert.deepEqual(await found({ applicationNo: one.submission.applicationNo }), [one.caseNo]);
+      });
+
+      test('lanes tell depth, age and last delivery; envelopes are found by state', async () => {
+        const lane = fresh('lane');
+        const at = clock.now();
+        for (let i = 0; i < 6; i++) {
+          await accepted({ parties: [lane] });
+          clock.move(1);
+        }
+        const [one, two, three] = (await leased(lane, 3)) as [Lease, Lease, Lease];
+        await store.delivered(one, receipt(), nothing, null);
+        await store.parked(two, fault('malformed'), nothing);
+        const when = { notBefore: clock.now() + 500, costsAttempt: true, inDoubt: false };
+        await store.postponed(three, fault('unreachable'), when, nothing);
+        await leased(lane, 1);
+        await store.collected(message(lane, { number: 'nobody' }, 'lost'), finish);
+        assert.deepEqual(
+          (await store.lanes()).find((state) => state.lane === lane),
+          {
+            lane,
+            paused: null,
+            waiting: 3,
+            leased: 1,
+            parked: 1,
+            oldestWaiting: at + 2,
+            lastDelivered: clock.now(),
+            unmatched: 1,
+          },
+        );
+        const count = async (state: 'waiting' | 'leased' | 'delivered' | 'refused' | 'parked' | 'cancelled') =>
+          (await store.envelopes({ party: lane, state, limit: 10 })).rows.length;
+        assert.deepEqual(
+          [await count('waiting'), await count('leased'), await count('delivered'), await count('parked')],
+          [3, 1, 1, 1],
+        );
+        assert.deepEqual([await count('refused'), await count('cancelled')], [0, 0]);
+        const view = await store.envelope(three.envelope.id);
+        assert.deepEqual([view?.attempts, view?.notBefore, view?.fault], [1, when.notBefore, 'unreachable']);
+      });
+    });
+
+    describe('ledger and nonces', () => {
+      test('the ledger is read back in the order written, by holder, by case, onward from an entry', async () => {
+        const holderHash = fresh('holder');
+        const caseNo = fresh('case');
+        const names = Array.from({ length: 5 }, () => fresh('entry'));
+        await Promise.all([
+          store.write(names.slice(0, 2).map((id) => ledgerEntry(id, { holderHash, caseNo }))),
+          store.write(names.slice(2).map((id) => ledgerEntry(id, { holderHash }))),
+        ]);
+        const found = async (filter: object) => (await store.read({ limit: 10, ...filter })).map(({ id }) => id);
+        assert.deepEqual(await found({ holderHash }), names);
+        assert.deepEqual(await found({ caseNo }), names.slice(0, 2));
+        assert.deepEqual(await found({ holderHash, after: names[1] }), names.slice(2));
+        assert.deepEqual(await found({ holderHash, limit: 2 }), names.slice(0, 2));
+        const [first] = await store.read({ holderHash, limit: 1 });
+        const { hash, ...entry } = first as typeof first & { hash: string };
+        assert.deepEqual(entry, ledgerEntry(names[0] as string, { holderHash, caseNo }));
+        assert.match(hash, /^[0-9a-f]{64}$/);
+      });
+
+      test('an entry whose id is taken is refused with all that came with it', async () => {
+        const [a, b] = [fresh('entry'), fresh('entry')];
+        await store.write([ledgerEntry(a)]);
+        await assert.rejects(store.write([ledgerEntry(b), ledgerEntry(a)]));
+        assert.ok(!(await store.read({ limit: 1000 })).some(({ id }) => id === b));
+      });
+
+      test('a nonce is new once for each caller, until it may be forgotten, over a restart too', async () => {
+        const nonce = fresh('nonce-0123456789');
+        const until = clock.now() + 5 * MINUTE;
+        assert.equal(await store.firstUse('window-demo', nonce, until), true);
+        assert.equal(await store.firstUse('window-demo', nonce, until), false);
+        assert.equal(await store.firstUse('tax-demo', nonce, until), true);
+        await reopen();
+        assert.equal(await store.firstUse('window-demo', nonce, until), false);
+        clock.move(5 * MINUTE + 1);
+        assert.equal(await store.firstUse('window-demo', nonce, clock.now() + 5 * MINUTE), true);
+      });
+    });
+
+    test('any course of leases and outcomes gives what a plain list would', async () => {
+      await leaseModel(store, clock, fresh);
+    });
+
+    test('a closed store takes nothing more, and finished what it had taken', async () => {
+      const applicationNo = fresh('A');
+      const last = accepted({ applicationNo });
+      await reopen();
+      const { caseNo } = await last;
+      assert.equal((await store.byApplication('window-demo', applicationNo))?.record.caseNo, caseNo);
+      const alone = await storageFor();
+      const own = await alone.open({ clock });
+      await own.close();
+      await assert.rejects(own.accept(newCase({ applicationNo: 'A' })), /closed/);
+      await alone.discard();
+    });
+  });
+}
