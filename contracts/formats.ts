@@ -3,6 +3,7 @@ import {
   isCaseNo,
   isCertificateType,
   isCitizenId,
+  isDay,
   isEstateUnitNo,
   isRegion,
   isUscc,
@@ -17,6 +18,11 @@ export interface Format {
 }
 
 const shape = (pattern: RegExp) => (text: string) => pattern.test(text);
+
+function isLocalTime(text: string): boolean {
+  const shape = /^\d{4}-\d{2}-\d{2}T([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,9})?\+08:00$/;
+  return shape.test(text) && isDay(text.slice(0, 10).replaceAll('-', ''));
+}
 
 /** For `format` in contracts, beside those of JSON Schema. */
 export const FORMATS: { readonly [name: string]: Format } = {
@@ -88,6 +94,13 @@ export const FORMATS: { readonly [name: string]: Format } = {
   month: {
     holds: shape(/^\d{4}(0[1-9]|1[0-2])$/),
     words: { zh: '6 位年月，例如 "202612"', en: 'a month as six digits, for example "202612"' },
+  },
+  'local-time': {
+    holds: isLocalTime,
+    words: {
+      zh: '带 +08:00 的时间，例如 2026-11-23T09:30:15+08:00',
+      en: 'a time with the offset +08:00, for example 2026-11-23T09:30:15+08:00',
+    },
   },
   mobile: {
     holds: shape(/^1\d{10}$/),

@@ -5,7 +5,7 @@
 
 /** GB 11643: 6 area, 8 birth date, 3 sequence (its last digit odd: male), 1 check. Area codes are not judged: abolished ones are still carried. */
 export function isCitizenId(text: string): boolean {
-  if (!/^\d{17}[\dXx]$/.test(text) || !isDate(text.slice(6, 14))) return false;
+  if (!/^\d{17}[\dXx]$/.test(text) || !isDay(text.slice(6, 14))) return false;
   return citizenCheck(text) === text.charAt(17).toUpperCase();
 }
 
@@ -136,7 +136,7 @@ export function isEstateUnitNo(text: string): boolean {
 
 /** Case number (办件编号): region 6, date yyMMdd, sequence 6. */
 export function isCaseNo(text: string): boolean {
-  return /^\d{18}$/.test(text) && isDate(`20${text.slice(6, 12)}`);
+  return /^\d{18}$/.test(text) && isDay(`20${text.slice(6, 12)}`);
 }
 
 /** GB/T 2260 and below: county 6, township 9, village 12 digits. */
@@ -148,8 +148,8 @@ function weighed(text: string, alphabet: string, weights: readonly number[]): nu
   return weights.reduce((sum, weight, at) => sum + weight * alphabet.indexOf(text.charAt(at)), 0);
 }
 
-/** YYYYMMDD, a day that there was. */
-function isDate(text: string): boolean {
+/** YYYYMMDD, a day that there was or will be. */
+export function isDay(text: string): boolean {
   const [year, month, day] = [text.slice(0, 4), text.slice(4, 6), text.slice(6, 8)].map(Number);
   if (!year || !month || !day) return false;
   const date = new Date(Date.UTC(year, month - 1, day));

@@ -31,7 +31,10 @@ export function sentence(mistake: Mistake): Words {
     : says(mistake.params, mistake.schema);
 }
 
-const expected = ({ zh, en }: Words): Words => ({ zh: `应为${zh}`, en: `expected ${en}` });
+const expected = ({ zh, en }: Words): Words => ({
+  zh: /^[\x21-\x7e]/.test(zh) ? `应为 ${zh}` : `应为${zh}`,
+  en: `expected ${en}`,
+});
 
 type Sentence = (params: Mistake['params'], schema: Mistake['schema']) => Words;
 
