@@ -76,9 +76,12 @@ export function deedTax(vary: Variation = {}): JsonObject {
   const form: JsonObject = {
     contractNo: 'SYFC2026110002',
     estateUnitNo: '331124001002GB00123F00010001',
+    certNo: '浙(2026)松阳县不动产权第0001234号',
+    houseAddress: '松阳县西屏街道样例路1号2幢301室',
     area: '89.50',
     declaredPrice: '1250000.00',
-    taxpayers: [{ ...insured(vary.name), share: '100.00' }],
+    sellers: [{ ...seller(vary.otherName), share: '100.00' }],
+    taxpayers: [{ ...insured(vary.name), share: '100.00', maritalStatus: '未婚' }],
     familyHouseCount: '唯一',
     houseCategory: '住宅',
     exemption: { kind: 'none' },
