@@ -75,7 +75,7 @@ const oneByOne: Many<Work, unknown> = async (tx, works) => {
   return outputs;
 };
 
-export interface GroupParts {
+interface GroupParts {
   readonly db: Kysely<Tables>;
   readonly clock: Clock;
   readonly committed: Committed;
@@ -133,8 +133,10 @@ export class Group {
     try {
       await this.#commit(batch);
     } catch (error) {
-      if (batch.length === 1) batch[0]?.reject(this.#told(error));
-      else for (const alone of batch) await this.#commit([alone]).catch((reason) => alone.reject(this.#told(reason)));
+      // With a full disk each would fail alone as well, and only take its time.
+      if (batch.length === 1 || this.#parts.unavailable(error)) {
+        for (const one of batch) one.reject(this.#told(error));
+      } else for (const alone of batch) await this.#commit([alone]).catch((reason) => alone.reject(this.#told(reason)));
     }
     this.#busy = false;
     if (this.#waiting.length > 0) this.#wake();

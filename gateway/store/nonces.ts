@@ -19,7 +19,7 @@ const KEY = ['forget_at', 'app_key', 'nonce'] as const;
  * sending twice: a submission is the same case under its application number, and the rest reads.
  * Beyond the bound callers are told to come again (`Unfit` 503): forgetting one would let it be used twice.
  */
-export interface WrittenBehind extends Nonces, Rider {
+interface WrittenBehind extends Nonces, Rider {
   /** Reads back what was written before. */
   load(): Promise<void>;
   /** When something has to be written and no commit is under way, `flush` is called. */

@@ -27,7 +27,7 @@ interface StoreOptions {
 }
 
 /** `dataDir`: the folder, in which the file is `onewindow.db`; made when it is not there. */
-export type EmbeddedOptions = StoreOptions & ({ readonly dataDir: string } | { readonly file: string });
+type EmbeddedOptions = StoreOptions & ({ readonly dataDir: string } | { readonly file: string });
 
 /**
  * The embedded store: a SQLite file of this process alone, every commit on disk before its promise resolves.

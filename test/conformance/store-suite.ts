@@ -172,6 +172,25 @@ export function storeSuite(name: string, storageFor: () => Promise<Storage>): vo
         }
       });
 
+      test('an advance that never ends is rolled back in time, and what waited behind it goes on', async () => {
+        const { caseNo } = await accepted();
+        let began = 0;
+        const stuck = store.changed(caseNo, () => {
+          began += 1;
+          return new Promise(() => {});
+        });
+        const refused = assert.rejects(stuck, /rolled back/);
+        const applicationNo = fresh('A');
+        const behind = accepted({ applicationNo });
+        // Once with the other, once alone.
+        for (const times of [1, 2]) {
+          while (began < times) await new Promise(setImmediate);
+          clock.move(MINUTE);
+        }
+        await Promise.all([refused, behind]);
+        assert.deepEqual(await kinds(caseNo), ['accepted', 'sent']);
+      });
+
       test('what would break the store is rejected alone, and leaves nothing', async () => {
         const record = await accepted();
         const bad = fresh('A');
@@ -331,6 +350,26 @@ export function storeSuite(name: string, storageFor: () => Promise<Storage>): vo
         const doubtful = await only(lane);
         assert.deepEqual([doubtful.inDoubt, doubtful.attempts], [true, 1]);
         await store.returned(doubtful);
+        assert.equal((await only(lane)).inDoubt, true);
+      });
+
+      test('a lease that ran out and is returned unsent after all leaves no doubt', async () => {
+        const lane = fresh('lane');
+        await accepted({ parties: [lane] });
+        const lease = await only(lane);
+        clock.move(2 * MINUTE);
+        await leased(fresh('lane'));
+        assert.equal(await store.returned(lease), 'recorded');
+        assert.equal((await only(lane)).inDoubt, false);
+      });
+
+      test('parked for something else, an envelope keeps the doubt it had', async () => {
+        const lane = fresh('lane');
+        const { caseNo } = await accepted({ parties: [lane] });
+        const when = { notBefore: clock.now(), costsAttempt: true, inDoubt: true };
+        await store.postponed(await only(lane), fault('inDoubt'), when, nothing);
+        await store.parked(await only(lane), fault('malformed'), nothing);
+        await store.released(`${caseNo}-01`, () => nothing);
         assert.equal((await only(lane)).inDoubt, true);
       });
 

@@ -17,6 +17,7 @@ import type { StoreDialect } from '../../gateway/store/dialect.ts';
 import { chained } from '../../gateway/store/ledger.ts';
 import { openStore, storeOver } from '../../gateway/store/open.ts';
 import { sqlite } from '../../gateway/store/sqlite.ts';
+import { HandClock } from '../support/hand-clock.ts';
 import { ledgerEntry } from '../support/ledger-entry.ts';
 import { change, fault, newCase, nothing, stepIn } from '../support/sample-case.ts';
 import { type Storage, storeSuite } from './store-suite.ts';
@@ -49,6 +50,31 @@ describe('the embedded store', () => {
       await store.accept(newCase({ applicationNo: 'A1' }));
       await store.close();
       await (await open(file)).close();
+    }));
+
+  test('a commit is on the disk before it resolves, not in the cache of the system', () =>
+    inFolder(async (file) => {
+      const dialect = sqlite(file);
+      const db = new Kysely<unknown>({ dialect: dialect.kysely });
+      const synchronous = await sql<{ synchronous: number }>`pragma synchronous`.execute(db);
+      const journal = await sql<{ journal_mode: string }>`pragma journal_mode`.execute(db);
+      assert.deepEqual([synchronous.rows[0]?.synchronous, journal.rows[0]?.journal_mode], [2, 'wal']);
+      await db.destroy();
+    }));
+
+  test('nonces are written within 200 ms though nothing else is', () =>
+    inFolder(async (file) => {
+      const statements = new Set<string>();
+      const clock = new HandClock();
+      const store = await storeOver(listening(sqlite(file), statements), { clock, log: silent });
+      const written = () => [...statements].some((statement) => statement.startsWith('insert into "nonces"'));
+      await store.firstUse('window-demo', '0123456789abcdef', clock.now() + 1000);
+      clock.move(199);
+      for (let turn = 0; turn < 5; turn++) await new Promise(setImmediate);
+      assert.equal(written(), false);
+      clock.move(1);
+      while (!written()) await new Promise(setImmediate);
+      await store.close();
     }));
 
   test('a schema newer than the program is refused, and left as it is', () =>
