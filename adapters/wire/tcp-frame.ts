@@ -1,0 +1,121 @@
+import { connect, type Socket } from 'node:net';
+import { Fault } from '../../contracts/ports/fault.ts';
+import { notConnected, silent } from './http.ts';
+import type { FrameOptions, FrameWire } from './wire.ts';
+
+/** A body behind its length, in bytes. @throws Fault `malformed` (ours) when the length needs more digits than the frame has */
+export function encodeFrame(body: Uint8Array, { lengthDigits, lengthIncludesPrefix, lengthPad }: FrameOptions): Buffer {
+  const length = String(body.length + (lengthIncludesPrefix ? lengthDigits : 0));
+  if (length.length > lengthDigits) {
+    throw new Fault('malformed', {
+      ours: true,
+      maybeArrived: false,
+      reason: {
+        code: 'frameTooLong',
+        zh: `报文 ${body.length} 字节，超过长度前缀可表示的范围`,
+        en: `${body.length} bytes do not fit a length of ${lengthDigits} digits`,
+      },
+    });
+  }
+  return Buffer.concat([Buffer.from(length.padStart(lengthDigits, lengthPad), 'latin1'), body]);
+}
+
+/**
+ * Takes a stream apart into frames, however it was cut: a length split over two packets, two frames in one.
+ * `push` gives the bodies that are whole now; it throws Fault `malformed` (theirs) on a length that is no number or larger than `maxBytes`,
+ * before a byte of such a body is kept.
+ */
+export function frameReader(
+  { lengthDigits, lengthIncludesPrefix }: FrameOptions,
+  maxBytes: number,
+): { push(chunk: Uint8Array): readonly Buffer[]; rest(): number } {
+  let pending = Buffer.alloc(0);
+  return {
+    push(chunk) {
+      pending = pending.length === 0 ? Buffer.from(chunk) : Buffer.concat([pending, chunk]);
+      const bodies: Buffer[] = [];
+      while (pending.length >= lengthDigits) {
+        const text = pending.subarray(0, lengthDigits).toString('latin1').trim();
+        if (!/^\d+$/.test(text)) throw lying(`长度前缀不是数字`, 'the length of the frame is no number');
+        const length = Number(text) - (lengthIncludesPrefix ? lengthDigits : 0);
+        if (length < 0) throw lying('长度前缀小于其自身', 'the length of the frame is less than its own prefix');
+        if (length > maxBytes)
+          throw lying(
+            `长度前缀 ${length} 超过上限 ${maxBytes} 字节`,
+            `the frame says ${length} bytes, over the limit of ${maxBytes}`,
+          );
+        if (pending.length < lengthDigits + length) break;
+        bodies.push(Buffer.from(pending.subarray(lengthDigits, lengthDigits + length)));
+        pending = pending.subarray(lengthDigits + length);
+      }
+      return bodies;
+    },
+    rest: () => pending.length,
+  };
+}
+
+const lying = (zh: string, en: string): Fault => new Fault('malformed', { reason: { code: 'frame', zh, en } });
+
+/** One connection an exchange; each is closed whatever comes. */
+export function frameWire(options: FrameOptions): FrameWire {
+  const open = new Set<Socket>();
+  return {
+    exchange: (host, port, body, how) =>
+      new Promise((resolve, reject) => {
+        let frame: Buffer;
+        try {
+          frame = encodeFrame(body, options);
+        } catch (error) {
+          reject(error);
+          return;
+        }
+        const reader = frameReader(options, how.maxBytes);
+        const socket = connect({ host, port, noDelay: true });
+        open.add(socket);
+        let connected = false;
+        const connecting = setTimeout(() => done(notConnected('ETIMEDOUT', undefined)), how.connectMs);
+        const onAbort = (): void =>
+          done(connected ? silent('ETIMEDOUT', how, how.signal.reason) : notConnected('ETIMEDOUT', how.signal.reason));
+
+        function done(outcome: Buffer | Fault): void {
+          clearTimeout(connecting);
+          how.signal.removeEventListener('abort', onAbort);
+          open.delete(socket);
+          socket.removeAllListeners();
+          socket.on('error', () => {});
+          socket.destroy();
+          if (outcome instanceof Fault) reject(outcome);
+          else resolve(outcome);
+        }
+
+        socket.once('connect', () => {
+          connected = true;
+          clearTimeout(connecting);
+          socket.write(frame);
+        });
+        socket.on('data', (chunk: Buffer) => {
+          try {
+            const [first, ...more] = reader.push(chunk);
+            if (first === undefined) return;
+            if (more.length > 0 || reader.rest() > 0)
+              throw lying('一个应答之后还有多余字节', 'there are bytes behind the one reply');
+            done(first);
+          } catch (error) {
+            const fault = Fault.from(error);
+            done(new Fault(fault.kind, { reason: fault.reason, maybeArrived: how.write, cause: error }));
+          }
+        });
+        socket.once('error', (error: NodeJS.ErrnoException) =>
+          done(connected ? silent(error.code ?? 'failed', how, error) : notConnected(error.code ?? 'failed', error)),
+        );
+        socket.once('close', () =>
+          done(connected ? silent('closed', how, undefined) : notConnected('closed', undefined)),
+        );
+        if (how.signal.aborted) onAbort();
+        else how.signal.addEventListener('abort', onAbort, { once: true });
+      }),
+    async close() {
+      for (const socket of open) socket.destroy();
+    },
+  };
+}
