@@ -49,20 +49,19 @@ export function schemaCompiler(options: CompileOptions = {}): (schema: Json) => 
   const { schemas = [], names = 'hidden' } = options;
   const every = lazily(() => makeAjv(options, true));
   const first = lazily(() => makeAjv(options, false));
+  const shared = lazily(() => declaredNames(schemas));
 
   return (schema) => {
     const all = compiled(every(), schema);
     const one = lazily(() => compiled(first(), schema));
-    const known = declaredNames([schema, ...schemas]);
+    const documents = [schema, ...schemas];
+    const known = names === 'shown' ? undefined : new Set([...shared(), ...declaredNames([schema])]);
     return (value) => {
       const { deep, large } = measured(value);
       if (deep) return [TOO_DEEP];
       const validate = large ? one() : all;
       if (validate(value)) return [];
-      const problems = problemsOf(validate.errors ?? [], value, {
-        known: names === 'hidden' ? known : undefined,
-        documents: [schema, ...schemas],
-      });
+      const problems = problemsOf(validate.errors ?? [], value, { known, documents });
       return large ? [...problems, ONLY_FIRST] : problems;
     };
   };
@@ -76,6 +75,8 @@ function makeAjv({ schemas = [], defaults = false }: CompileOptions, allErrors: 
     strictRequired: false,
     allowUnionTypes: true,
     useDefaults: defaults,
+    // Halves the time of compiling; what runs is made fast by V8.
+    code: { optimize: false },
     // For the schema's side of an error. The value's side, which comes with it, is dropped in problems.ts.
     verbose: true,
     logger: false,

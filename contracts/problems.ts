@@ -65,12 +65,17 @@ function unknownFields(
 }
 
 function others(errors: readonly ErrorObject[], value: unknown, { known }: Telling): readonly Problem[] {
+  const wrongType = new Set(errors.filter(({ keyword }) => keyword === 'type').map(({ instancePath }) => instancePath));
   const choices = errors.filter(({ keyword }) => keyword === 'anyOf' || keyword === 'oneOf');
   return (
     errors
       .filter(({ keyword }) => !UNKNOWN.has(keyword))
       // What is wrong inside a branch of `if` is told by itself.
       .filter(({ keyword }) => keyword !== 'if')
+      // A number is no member of a list of texts either: the type says it all.
+      .filter(
+        ({ keyword, instancePath }) => !(keyword === 'enum' || keyword === 'const') || !wrongType.has(instancePath),
+      )
       // ajv also tells what is wrong with the name itself: the `propertyNames` error stands for it.
       .filter(({ propertyName }) => propertyName === undefined)
       // A choice that fails is one problem, not one for each way of failing it.
