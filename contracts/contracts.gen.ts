@@ -45,7 +45,7 @@ export type Uscc = string;
  */
 export type Line = string;
 /**
- * per cent
+ * per cent, with two decimals
  */
 export type Share = string;
 export type MaritalStatus = '未婚' | '已婚' | '离异' | '丧偶';
@@ -515,7 +515,7 @@ export interface Problem1 {
   /**
    * all at once; never the value itself
    *
-   * @maxItems 200
+   * @maxItems 500
    */
   problems: Problem[];
   /**

@@ -85,10 +85,10 @@ export const FORMATS: { readonly [name: string]: Format } = {
     },
   },
   share: {
-    holds: shape(/^(?!0{1,3}(\.0{1,2})?$)(100(\.0{1,2})?|\d{1,2}(\.\d{1,2})?)$/),
+    holds: shape(/^(?!0{1,2}\.00$)(100\.00|\d{1,2}\.\d{2})$/),
     words: {
-      zh: '份额百分比文本，大于 0，不超过 100.00，最多两位小数，例如 "50.00"',
-      en: 'a share in per cent as a text above 0 and up to 100.00 with at most two decimals, for example "50.00"',
+      zh: '份额百分比文本，大于 0，不超过 100.00，两位小数，例如 "50.00"',
+      en: 'a share in per cent as a text above 0 and up to 100.00 with two decimals, for example "50.00"',
     },
   },
   month: {

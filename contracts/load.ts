@@ -7,7 +7,7 @@ import type { JsonObject } from './ports/envelope.ts';
 const NAME = /^[a-z][a-z0-9-]*(\.[a-z][a-z0-9-]*)*@[1-9]\d{0,2}$/;
 
 /** Files of a schemas folder that are no contracts, each with its reason, one a line. */
-export class ContractFileError extends Error {
+class ContractFileError extends Error {
   constructor(folder: string, mistakes: readonly string[]) {
     super(`${folder}:\n${mistakes.map((mistake) => `  ${mistake}`).join('\n')}`);
     this.name = 'ContractFileError';

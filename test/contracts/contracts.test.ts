@@ -3,8 +3,10 @@ import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
+import type { CaseSubmit1, FormDeedTax1 } from '../../contracts/contracts.gen.ts';
 import { COMMAND, checkedIn, generated } from '../../contracts/generate.ts';
 import { loadContracts } from '../../contracts/load.ts';
+import type { Submission } from '../../contracts/ports/case.ts';
 import type { Problem } from '../../contracts/ports/contract.ts';
 import type { Json, JsonObject } from '../../contracts/ports/envelope.ts';
 import { everyPart } from '../../contracts/references.ts';
@@ -141,4 +143,29 @@ test('the generated types are those of the schemas', async () => {
     (await checkedIn()) === (await generated()),
     `contracts.gen.ts is not what the schemas say; run: ${COMMAND}`,
   );
+});
+
+test('what is typed by the generated types meets the contracts, and is a submission', () => {
+  const person = { name: '张样例', idNo: '331124199001010011' };
+  const form = {
+    contractNo: 'SYFC2026110002',
+    estateUnitNo: '331124001002GB00123F00010001',
+    houseAddress: '松阳县西屏街道样例路1号2幢301室',
+    area: '89.50',
+    declaredPrice: '1250000.00',
+    sellers: [{ ...person, share: '100.00' }],
+    taxpayers: [{ ...person, share: '100.00', maritalStatus: '未婚' }],
+    familyHouseCount: '唯一',
+    houseCategory: '住宅',
+  } satisfies FormDeedTax1;
+  const body = {
+    applicationNo: 'YC-1',
+    itemCode: '11331124QA0000065H433203000500101',
+    channel: 'web',
+    applicant: person,
+    form,
+    materials: [{ code: '5-04' }],
+  } satisfies CaseSubmit1 & Submission;
+  assert.deepEqual(contracts.problems('form.deed-tax@1', form), []);
+  assert.deepEqual(contracts.problems('case.submit@1', body), []);
 });
