@@ -132,8 +132,7 @@ const makeTax: MakeSimulator = () => {
 
   function certificate(contractNo: string, idNo: string): OfficeReply {
     const paid = [...tasks.values()].filter(
-      (task) =>
-        (task.status === '3' || task.status === '0') && text(task.inner, 'HTBH') === contractNo,
+      (task) => (task.status === '3' || task.status === '0') && text(task.inner, 'HTBH') === contractNo,
     );
     const rows = paid.flatMap((task) =>
       people(task)

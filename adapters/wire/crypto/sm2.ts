@@ -28,7 +28,9 @@ export function sm2Encrypt(text: string, publicKey: string): string {
 export function sm2Decrypt(hex: string, privateKey: string): string {
   let text = '';
   try {
-    text = sm2.doDecrypt(hex.toLowerCase().startsWith('04') ? hex.slice(2) : hex, privateKey, MODE, { output: 'string' });
+    text = sm2.doDecrypt(hex.toLowerCase().startsWith('04') ? hex.slice(2) : hex, privateKey, MODE, {
+      output: 'string',
+    });
   } catch (error) {
     throw new Error('SM2 decryption failed', { cause: error });
   }

@@ -1,0 +1,303 @@
+import { createHash } from 'node:crypto';
+import type { MappingFunctions } from '../../contracts/mapping.ts';
+import { MappingError } from '../../contracts/mapping.ts';
+import type { Clock } from '../../contracts/ports/clock.ts';
+import type { Json, JsonObject } from '../../contracts/ports/envelope.ts';
+import { Fault } from '../../contracts/ports/fault.ts';
+import type { Logger } from '../../contracts/ports/logger.ts';
+import { decodeText, encodeText } from '../wire/text/encoding.ts';
+import { buildFixed, openFixed } from '../wire/text/fixed.ts';
+import { buildForm, openForm } from '../wire/text/form.ts';
+import { openJson } from '../wire/text/json.ts';
+import { buildXml, openXml, rootOf } from '../wire/text/xml.ts';
+import type { FrameWire, HttpWire } from '../wire/wire.ts';
+import { classify, type Meaning, type Rule } from './answers.ts';
+import type { Read, WireCall } from './manifest.ts';
+
+/** What a mapping sees; docs/manifest.md has the table. */
+export interface Input {
+  readonly settings: JsonObject;
+  readonly now: number;
+  readonly envelope?: JsonObject;
+  readonly number?: string | null;
+  readonly query?: JsonObject;
+  readonly certificate?: JsonObject;
+  readonly session?: JsonObject;
+  readonly replies: JsonObject;
+}
+
+export interface Outcome {
+  readonly as: Meaning;
+  readonly rule: Rule;
+  /** What was read and opened; null when the rule matched from outside and the body could not be read. */
+  readonly reply: Json;
+  /** ms, from `Retry-After`. */
+  readonly retryAfterMs: number | undefined;
+}
+
+export interface Line {
+  readonly http: HttpWire | undefined;
+  readonly frame: FrameWire | undefined;
+  readonly connectMs: number;
+  readonly functions: MappingFunctions;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** The difference of their clock to ours, in ms, as their Date headers tell. */
+  skewMs: number;
+}
+
+/** Differences below are the header's own resolution and the way there. */
+const SKEW_NOTICED_MS = 5_000;
+const SKEW_ALARM_MS = 60_000;
+
+/** One request and one reply: map → render → seal → exchange → read → classify. Throws Fault. */
+export async function callOnce(
+  call: WireCall,
+  input: Input,
+  line: Line,
+  means: { readonly signal: AbortSignal; readonly traceparent: string },
+): Promise<Outcome> {
+  const { send, read, rules, write } = call;
+  const { settings } = input;
+  const body = await mapped(() => send.map(input, line.functions));
+  const rendered = render(send, body);
+  const sealed =
+    send.seal === undefined
+      ? undefined
+      : object(
+          await mapped(
+            () => send.seal?.({ ...input, text: rendered.text, body }, line.functions) ?? Promise.resolve(undefined),
+          ),
+        );
+  const text = typeof sealed?.text === 'string' ? sealed.text : rendered.text;
+  const bytes =
+    text === rendered.text && rendered.bytes !== undefined
+      ? rendered.bytes
+      : encodeText(text, send.encoding, send.onLoss);
+  const how = { signal: means.signal, write, connectMs: line.connectMs, maxBytes: read.maxBytes };
+
+  let [status, contentType, headers]: [number, string, { readonly [name: string]: string }] = [200, '', {}];
+  let came: Uint8Array;
+  if (line.frame !== undefined) {
+    came = await line.frame.exchange(String(settings.host), Number(settings.port), bytes, how);
+  } else if (line.http !== undefined) {
+    const path = typeof sealed?.path === 'string' ? sealed.path : send.path;
+    const reply = await line.http.exchange(
+      {
+        url: `${String(settings.baseUrl).replace(/\/$/, '')}${path}${queryText(object(sealed?.query))}`,
+        method: send.method,
+        headers: {
+          ...(send.contentType === undefined ? {} : { 'content-type': send.contentType }),
+          traceparent: means.traceparent,
+          ...send.headers,
+          ...texts(object(sealed?.headers)),
+        },
+        body: send.method === 'GET' || (send.as === 'none' && text === '') ? null : bytes,
+      },
+      how,
+    );
+    ({ status, headers, body: came } = reply);
+    contentType = headers['content-type'] ?? '';
+    measureSkew(headers.date, line);
+  } else throw new Error('a line has a wire');
+
+  const opened = await opening(read, came, input, line);
+  const seen = { status, contentType, root: opened.root, reply: opened.reply };
+  const rule = classify(rules, seen);
+  if (rule === undefined) throw unclassified(call, status, contentType, came, opened.fault);
+  // A rule that needs nothing of the body may match although it could not be read; one that needs it has it.
+  if (opened.fault !== undefined && rule.as === 'filed')
+    throw unclassified(call, status, contentType, came, opened.fault);
+  return {
+    as: rule.as,
+    rule,
+    reply: opened.reply ?? null,
+    retryAfterMs: retryAfter(headers['retry-after'], line.clock),
+  };
+}
+
+function render(
+  send: WireCall['send'],
+  body: Json | undefined,
+): { readonly text: string; readonly bytes?: Uint8Array } {
+  switch (send.as) {
+    case 'none':
+      return { text: '' };
+    case 'text':
+      return { text: String(body ?? '') };
+    case 'json':
+      return { text: JSON.stringify(body ?? {}) };
+    case 'xml':
+      return { text: buildXml(object(body)) };
+    case 'form':
+      return { text: buildForm(object(body), send.encoding, send.onLoss) };
+    case 'fixed': {
+      const bytes = buildFixed(send.layout ?? [], object(body), send.encoding, send.onLoss);
+      return { text: decodeText(bytes, send.encoding), bytes };
+    }
+  }
+}
+
+interface Opened {
+  readonly reply: Json | undefined;
+  readonly root: string | undefined;
+  readonly fault?: Fault;
+}
+
+async function opening(
+  read: Read,
+  bytes: Uint8Array,
+  { settings, session, now }: Pick<Input, 'settings' | 'now' | 'session'>,
+  line: Pick<Line, 'functions'>,
+): Promise<Opened> {
+  let root: string | undefined;
+  try {
+    if (read.as === 'fixed') return { root, reply: await opened(openFixed(read.layout ?? [], bytes, read.encoding)) };
+    const text = decodeText(bytes, read.encoding);
+    root = rootOf(text);
+    return { root, reply: await opened(parsed(read, text)) };
+  } catch (error) {
+    if (error instanceof Fault) return { root, reply: undefined, fault: error };
+    if (!(error instanceof MappingError)) throw error;
+    return {
+      root,
+      reply: undefined,
+      fault: new Fault('malformed', {
+        reason: { code: 'unopened', zh: '应答内层报文无法解析', en: 'what stands inside the reply could not be read' },
+        cause: error,
+      }),
+    };
+  }
+
+  async function opened(value: Json): Promise<Json | undefined> {
+    if (read.open === undefined) return value;
+    const inner = await read.open(value, {
+      ...line.functions,
+      settings,
+      session: session ?? {},
+      now,
+    } as unknown as MappingFunctions);
+    if (inner === undefined)
+      throw new Fault('malformed', {
+        reason: { code: 'unopened', zh: '应答内层报文缺失', en: 'what should stand inside the reply is missing' },
+      });
+    return inner;
+  }
+}
+
+/** For callbacks: the same reader over a body that came by itself. @throws Fault `malformed` */
+export async function readBody(
+  read: Read,
+  bytes: Uint8Array,
+  input: Pick<Input, 'settings' | 'now'>,
+  line: Pick<Line, 'functions'>,
+): Promise<{ readonly reply: Json; readonly root: string | undefined }> {
+  const { reply, root, fault } = await opening(read, bytes, input, line);
+  if (reply === undefined)
+    throw fault ?? new Fault('malformed', { reason: { code: 'empty', zh: '报文为空', en: 'the message is empty' } });
+  return { reply, root };
+}
+
+function parsed(read: Read, text: string): Json {
+  switch (read.as) {
+    case 'xml':
+      return openXml(text, { lists: read.lists, ...(read.root === undefined ? {} : { root: read.root }) });
+    case 'json':
+      return listed(openJson(text), new Set(read.lists));
+    case 'form':
+      return openForm(text, read.encoding);
+    default:
+      return text;
+  }
+}
+
+/** One row is an object, several are a list: named ones are always a list. */
+function listed(value: Json, names: ReadonlySet<string>): Json {
+  if (names.size === 0 || value === null || typeof value !== 'object') return value;
+  if (Array.isArray(value)) return value.map((inner) => listed(inner, names));
+  return Object.fromEntries(
+    Object.entries(value).map(([name, inner]) => {
+      const each = listed(inner, names);
+      return [name, names.has(name) && !Array.isArray(each) && each !== null ? [each] : each];
+    }),
+  );
+}
+
+/** No rule knows this reply. A server's own failure is silence, whatever its page says; anything else means nothing to us. */
+function unclassified(
+  { write, read }: WireCall,
+  status: number,
+  contentType: string,
+  bytes: Uint8Array,
+  fault: Fault | undefined,
+): Fault {
+  if (status >= 500) {
+    return new Fault(write ? 'inDoubt' : 'unreachable', {
+      reason: {
+        code: `HTTP ${status}`,
+        zh: `对方系统内部错误（HTTP ${status}）`,
+        en: `their system failed (HTTP ${status})`,
+      },
+      cause: fault,
+    });
+  }
+  const digest = createHash('sha256').update(bytes).digest('hex').slice(0, 12);
+  const came = `HTTP ${status}, ${contentType || 'no content type'}, ${bytes.length} bytes, sha256 ${digest}…`;
+  return new Fault('malformed', {
+    maybeArrived: write,
+    reason: {
+      code: fault?.reason.code ?? 'unclassified',
+      zh: `${fault?.reason.zh ?? `应答不符合任何已知规则（应为 ${read.as}）`}；收到：${came}`,
+      en: `${fault?.reason.en ?? `the reply fits no rule (${read.as} is expected)`}; came: ${came}`,
+    },
+    cause: fault,
+  });
+}
+
+/** A mapping of ours that fails says nothing about the party: the message was never made. */
+async function mapped(run: () => Promise<Json | undefined>): Promise<Json | undefined> {
+  try {
+    return await run();
+  } catch (error) {
+    if (!(error instanceof MappingError)) throw error;
+    throw new Fault('malformed', {
+      ours: true,
+      maybeArrived: false,
+      reason: {
+        code: 'mapping',
+        zh: '适配器映射出错，报文未发送',
+        en: 'the adapter could not make the message; it was not sent',
+      },
+      cause: error,
+    });
+  }
+}
+
+function measureSkew(date: string | undefined, line: Line): void {
+  const theirs = Date.parse(date ?? '');
+  if (Number.isNaN(theirs)) return;
+  // The header has whole seconds: half of one is the best guess of the rest.
+  const skew = theirs + 500 - line.clock.now();
+  const noticed = Math.abs(skew) < SKEW_NOTICED_MS ? 0 : skew;
+  if (Math.abs(noticed) > SKEW_ALARM_MS && Math.abs(line.skewMs) <= SKEW_ALARM_MS)
+    line.log.error('their clock differs from ours', { seconds: Math.round(skew / 1_000) });
+  line.skewMs = noticed;
+}
+
+function retryAfter(value: string | undefined, clock: Clock): number | undefined {
+  if (value === undefined) return undefined;
+  if (/^\d{1,6}$/.test(value)) return Number(value) * 1_000;
+  const at = Date.parse(value);
+  return Number.isNaN(at) ? undefined : Math.max(0, at - clock.now());
+}
+
+const object = (value: Json | undefined): JsonObject =>
+  value !== null && typeof value === 'object' && !Array.isArray(value) ? value : {};
+const texts = (values: JsonObject): { [name: string]: string } =>
+  Object.fromEntries(Object.entries(values).map(([name, value]) => [name, String(value)]));
+function queryText(query: JsonObject): string {
+  const pairs = Object.entries(query);
+  return pairs.length === 0
+    ? ''
+    : `?${new URLSearchParams(pairs.map(([name, value]): [string, string] => [name, String(value)])).toString()}`;
+}

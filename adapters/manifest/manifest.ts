@@ -1,0 +1,449 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { parseDocument } from 'yaml';
+import { compileSchema } from '../../contracts/compile.ts';
+import { compileMapping, type Mapping, type MappingFunctions } from '../../contracts/mapping.ts';
+import type { Terms } from '../../contracts/ports/adapter.ts';
+import type { ContractName, Json, JsonObject, Party, Words } from '../../contracts/ports/envelope.ts';
+import type { Encoding, OnLoss } from '../wire/text/encoding.ts';
+import type { FixedLayout } from '../wire/text/fixed.ts';
+import type { FrameOptions } from '../wire/wire.ts';
+import type { Rule } from './answers.ts';
+import manifestSchema from './manifest.schema.json' with { type: 'json' };
+
+/** The format is described in docs/manifest.md; a text that is an expression here becomes a `Mapping` when the manifest is read. */
+export interface Manifest {
+  readonly party: Party;
+  readonly title: Words;
+  readonly owner: string;
+  readonly version: string;
+  /** JSON Schema of the deployment's settings. */
+  readonly settings: JsonObject;
+  readonly terms: Terms & { readonly connectMs: number };
+  readonly wire: { readonly kind: 'http' } | ({ readonly kind: 'tcp-frame' } & FrameOptions);
+  readonly calls: { readonly [name: string]: WireCall };
+  readonly session: Login | undefined;
+  readonly deliver: { readonly [contract: ContractName]: Deliver };
+  readonly inquire: { readonly [contract: ContractName]: Inquire };
+  readonly ask: { readonly [contract: ContractName]: Ask };
+  readonly callback: Callback | undefined;
+  readonly queries: { readonly [name: string]: Query };
+  readonly certificates: { readonly [type: string]: Answered };
+  readonly probe: { readonly calls: readonly string[] };
+}
+
+export type TextForm = 'xml' | 'json' | 'form' | 'fixed' | 'text' | 'none';
+
+export interface WireCall {
+  readonly name: string;
+  readonly write: boolean;
+  readonly send: {
+    readonly method: string;
+    readonly path: string;
+    readonly headers: { readonly [name: string]: string };
+    readonly as: TextForm;
+    readonly encoding: Encoding;
+    readonly onLoss: OnLoss;
+    readonly contentType: string | undefined;
+    readonly layout: FixedLayout | undefined;
+    readonly map: Mapping;
+    readonly seal: Mapping | undefined;
+  };
+  readonly read: Read;
+  readonly rules: readonly Rule[];
+}
+
+export interface Read {
+  readonly as: TextForm;
+  readonly encoding: Encoding | 'auto';
+  readonly root: string | undefined;
+  readonly lists: readonly string[];
+  readonly layout: FixedLayout | undefined;
+  readonly maxBytes: number;
+  readonly open: Mapping | undefined;
+}
+
+export interface Login {
+  readonly login: { readonly calls: readonly string[]; readonly map: Mapping };
+  readonly renew:
+    | { readonly calls: readonly string[]; readonly map: Mapping; readonly while: Mapping | undefined }
+    | undefined;
+  readonly refreshAheadMs: number;
+  readonly newKillsOld: boolean;
+}
+
+export interface Answered {
+  readonly calls: readonly string[];
+  readonly answer: Mapping;
+}
+export interface Inquire {
+  readonly calls: readonly string[];
+  readonly number: Mapping | undefined;
+  readonly answer: Mapping | undefined;
+}
+export interface Deliver extends Inquire {
+  readonly replies: 'atOnce' | 'later' | 'never';
+  readonly result: ContractName | null;
+}
+export interface Ask extends Answered {
+  readonly at: Mapping | undefined;
+  readonly dedupe: Mapping | undefined;
+}
+export interface Query extends Answered {
+  readonly title: Words;
+  readonly request: ContractName;
+  readonly reply: ContractName;
+}
+export interface Said {
+  readonly status: number;
+  readonly contentType: string;
+  readonly text: Mapping;
+  readonly encoding: Encoding;
+}
+export interface Callback {
+  readonly read: Read;
+  readonly verify: Mapping;
+  readonly rules: readonly Rule[];
+  readonly about: Mapping;
+  readonly at: Mapping | undefined;
+  readonly dedupe: Mapping | undefined;
+  readonly answer: Mapping;
+  readonly reply: Said;
+  readonly notTaken: Said;
+}
+
+/** Every mistake of a manifest at once, one line each: file, place, what is wrong. For its author. */
+export class ManifestError extends Error {
+  readonly mistakes: readonly string[];
+
+  constructor(mistakes: readonly string[]) {
+    super(`a manifest has mistakes:\n${mistakes.map((mistake) => `  ${mistake}`).join('\n')}`);
+    this.name = 'ManifestError';
+    this.mistakes = mistakes;
+  }
+}
+
+const check = compileSchema(manifestSchema as Json, { names: 'shown' });
+/** What is wrong with a deployment's own terms. */
+export const termsProblems = compileSchema({ ...manifestSchema.$defs.terms, $id: 'terms@1' } as Json, {
+  names: 'shown',
+});
+
+/** What a manifest leaves out. */
+const USUAL = {
+  idempotent: false,
+  concurrency: 4,
+  deadlineMs: 20_000,
+  connectMs: 3_000,
+  quota: null,
+  closed: [],
+  attempts: 8,
+  backoffMs: { first: 1_000, max: 300_000 },
+  breaker: { failures: 5, windowMs: 30_000, openMs: 15_000 },
+  askAfterMs: [],
+} as const satisfies Manifest['terms'];
+
+const MIB = 1_048_576;
+
+/**
+ * Reads `<folder>/manifest.yaml` and compiles every expression in it.
+ * @param functions gives the functions its mappings may call, from its own code tables
+ * @param contracts those of its `schemas/`, and whatever else is published
+ * @throws ManifestError with every mistake
+ */
+export function readManifest(
+  folder: string,
+  functions: (codes: CodeTables) => MappingFunctions,
+  contracts: ReadonlySet<ContractName>,
+): Manifest {
+  const file = `${path.basename(folder)}/manifest.yaml`;
+  const mistakes: string[] = [];
+  const wrong = (place: string, what: string): void => void mistakes.push(`${file} ${place}: ${what}`);
+
+  const document = parseDocument(readFileSync(path.join(folder, 'manifest.yaml'), 'utf8'), {
+    merge: true,
+    prettyErrors: true,
+  });
+  if (document.errors.length > 0) throw new ManifestError(document.errors.map(({ message }) => `${file}: ${message}`));
+  const json = JSON.parse(JSON.stringify(document.toJS())) as Json;
+  for (const { pointer, en } of check(json)) wrong(pointer, en);
+  // What is not of the right shape cannot be looked at any closer.
+  if (mistakes.length > 0) throw new ManifestError(mistakes);
+  const written = json as unknown as ManifestAsWritten;
+  if (written.party !== path.basename(folder)) wrong('/party', `the folder is named ${path.basename(folder)}`);
+
+  try {
+    compileSchema(written.settings);
+  } catch (error) {
+    wrong('/settings', (error as Error).message);
+  }
+  const known = functions(written.codes ?? {});
+  const mapping = (place: string, text: string): Mapping => {
+    const isFile = text.endsWith('.jsonata');
+    try {
+      return compileMapping(`${file} ${place}`, isFile ? readFileSync(path.join(folder, text), 'utf8') : text, known);
+    } catch (error) {
+      mistakes.push(
+        isFile && (error as NodeJS.ErrnoException).code === 'ENOENT'
+          ? `${file} ${place}: there is no file ${text}`
+          : String((error as Error).message),
+      );
+      return async () => undefined;
+    }
+  };
+  const optional = (place: string, text: string | undefined): Mapping | undefined =>
+    text === undefined ? undefined : mapping(place, text);
+  const layout = (place: string, name: string | undefined, as: TextForm): FixedLayout | undefined => {
+    if (as !== 'fixed') return undefined;
+    const found = written.layouts?.[name ?? ''];
+    if (found === undefined)
+      wrong(place, name === undefined ? 'a fixed record needs a layout' : `there is no layout ${name}`);
+    return found;
+  };
+  const rules = (place: string, name: string): readonly Rule[] => {
+    const found = written.answers[name];
+    if (found === undefined) wrong(place, `there is no rule set ${name}`);
+    return found ?? [];
+  };
+  const named = (place: string, calls: readonly string[]): readonly string[] => {
+    for (const [at, name] of calls.entries())
+      if (written.calls[name] === undefined) wrong(`${place}/${at}`, `there is no call ${name}`);
+    return calls;
+  };
+  const contract = (place: string, name: ContractName): ContractName => {
+    if (!contracts.has(name)) wrong(place, `the contract ${name} is not published`);
+    return name;
+  };
+  const reading = (place: string, read: ReadAsWritten): Read => ({
+    as: read.as,
+    encoding: read.encoding ?? 'auto',
+    root: read.root,
+    lists: read.lists ?? [],
+    layout: layout(`${place}/layout`, read.layout, read.as),
+    maxBytes: read.maxBytes ?? MIB,
+    open: optional(`${place}/open`, read.open),
+  });
+  const said = (place: string, one: SaidAsWritten): Said => ({
+    ...one,
+    text: mapping(`${place}/text`, one.text),
+    encoding: one.encoding ?? 'utf-8',
+  });
+  const every = <A, B>(
+    from: { readonly [key: string]: A } | undefined,
+    place: string,
+    make: (one: A, place: string, key: string) => B,
+  ): { [key: string]: B } =>
+    Object.fromEntries(
+      Object.entries(from ?? {}).map(([key, one]) => [
+        key,
+        make(one, `${place}/${key.replaceAll('~', '~0').replaceAll('/', '~1')}`, key),
+      ]),
+    );
+
+  const { operations, session } = written;
+  const terms = { ...USUAL, ...written.terms };
+  const callback = operations.collect?.callback;
+  const manifest: Manifest = {
+    party: written.party,
+    title: written.title,
+    owner: written.owner,
+    version: written.version,
+    settings: written.settings,
+    terms,
+    wire:
+      written.wire.kind === 'http'
+        ? { kind: 'http' }
+        : { lengthIncludesPrefix: false, lengthPad: '0', ...written.wire },
+    calls: every(written.calls, '/calls', ({ write, send, read, answers }, place, name) => ({
+      name,
+      write: write ?? false,
+      send: {
+        method: send.method ?? 'POST',
+        path: send.path ?? '/',
+        headers: send.headers ?? {},
+        as: send.as,
+        encoding: send.encoding ?? 'utf-8',
+        onLoss: send.onLoss ?? 'refuse',
+        contentType: send.contentType,
+        layout: layout(`${place}/send/layout`, send.layout, send.as),
+        map: mapping(`${place}/send/map`, send.map),
+        seal: optional(`${place}/send/seal`, send.seal),
+      },
+      read: reading(`${place}/read`, read),
+      rules: rules(`${place}/answers`, answers),
+    })),
+    session:
+      session === undefined
+        ? undefined
+        : {
+            login: {
+              calls: named('/session/login/calls', session.login.calls),
+              map: mapping('/session/login/map', session.login.map),
+            },
+            renew:
+              session.renew === undefined
+                ? undefined
+                : {
+                    calls: named('/session/renew/calls', session.renew.calls),
+                    map: mapping('/session/renew/map', session.renew.map),
+                    while: optional('/session/renew/while', session.renew.while),
+                  },
+            refreshAheadMs: session.refreshAheadMs ?? 0,
+            newKillsOld: session.newKillsOld ?? false,
+          },
+    deliver: every(operations.deliver, '/operations/deliver', (one, place, name) => {
+      contract(place, name);
+      if (one.replies === 'atOnce' && one.answer === undefined)
+        wrong(place, 'a party that answers at once needs an `answer`');
+      if (one.replies === 'later' && operations.collect?.ask?.[name] === undefined && callback === undefined)
+        wrong(place, 'its answer comes later, and neither `collect.ask` nor `collect.callback` fetches it');
+      if (!terms.idempotent && operations.inquire?.[name] === undefined)
+        wrong(place, 'a party that is not idempotent must be asked after silence: `inquire` is missing');
+      if (written.calls[one.calls.at(-1) ?? '']?.write !== true)
+        wrong(`${place}/calls`, 'the last call of a delivery is a write');
+      return {
+        calls: named(`${place}/calls`, one.calls),
+        replies: one.replies,
+        number: optional(`${place}/number`, one.number),
+        result: one.result === undefined ? null : contract(`${place}/result`, one.result),
+        answer: optional(`${place}/answer`, one.answer),
+      };
+    }),
+    inquire: every(operations.inquire, '/operations/inquire', (one, place) => ({
+      calls: named(`${place}/calls`, one.calls),
+      number: optional(`${place}/number`, one.number),
+      answer: optional(`${place}/answer`, one.answer),
+    })),
+    ask: every(operations.collect?.ask, '/operations/collect/ask', (one, place) => ({
+      calls: named(`${place}/calls`, one.calls),
+      answer: mapping(`${place}/answer`, one.answer),
+      at: optional(`${place}/at`, one.at),
+      dedupe: optional(`${place}/dedupe`, one.dedupe),
+    })),
+    callback:
+      callback === undefined
+        ? undefined
+        : {
+            read: reading('/operations/collect/callback/read', callback.read),
+            verify: mapping('/operations/collect/callback/verify', callback.verify),
+            rules: rules('/operations/collect/callback/answers', callback.answers),
+            about: mapping('/operations/collect/callback/about', callback.about),
+            at: optional('/operations/collect/callback/at', callback.at),
+            dedupe: optional('/operations/collect/callback/dedupe', callback.dedupe),
+            answer: mapping('/operations/collect/callback/answer', callback.answer),
+            reply: said('/operations/collect/callback/reply', callback.reply),
+            notTaken: said('/operations/collect/callback/notTaken', callback.notTaken),
+          },
+    queries: every(operations.queries, '/operations/queries', (one, place) => ({
+      title: one.title,
+      request: contract(`${place}/request`, one.request),
+      reply: contract(`${place}/reply`, one.reply),
+      calls: named(`${place}/calls`, one.calls),
+      answer: mapping(`${place}/answer`, one.answer),
+    })),
+    certificates: every(operations.certificates, '/operations/certificates', (one, place) => ({
+      calls: named(`${place}/calls`, one.calls),
+      answer: mapping(`${place}/answer`, one.answer),
+    })),
+    probe: { calls: named('/operations/probe/calls', operations.probe.calls) },
+  };
+  if (mistakes.length > 0) throw new ManifestError(mistakes);
+  return manifest;
+}
+
+export type CodeTables = { readonly [table: string]: { readonly [ours: string]: string } };
+
+interface ReadAsWritten {
+  readonly as: TextForm;
+  readonly encoding?: Encoding | 'auto';
+  readonly root?: string;
+  readonly lists?: readonly string[];
+  readonly layout?: string;
+  readonly maxBytes?: number;
+  readonly open?: string;
+}
+interface SaidAsWritten {
+  readonly status: number;
+  readonly contentType: string;
+  readonly text: string;
+  readonly encoding?: Encoding;
+}
+interface SequenceAsWritten {
+  readonly calls: readonly string[];
+  readonly number?: string;
+  readonly answer?: string;
+}
+type Table<T> = { readonly [key: string]: T };
+
+/** manifest.yaml as `manifest.schema.json` describes it. */
+interface ManifestAsWritten {
+  readonly party: Party;
+  readonly title: Words;
+  readonly owner: string;
+  readonly version: string;
+  readonly settings: JsonObject;
+  readonly terms: Partial<Manifest['terms']>;
+  readonly wire:
+    | { readonly kind: 'http' }
+    | ({ readonly kind: 'tcp-frame'; readonly lengthDigits: number } & Partial<FrameOptions>);
+  readonly codes?: CodeTables;
+  readonly layouts?: Table<FixedLayout>;
+  readonly calls: Table<{
+    readonly write?: boolean;
+    readonly send: {
+      readonly method?: string;
+      readonly path?: string;
+      readonly headers?: Table<string>;
+      readonly as: TextForm;
+      readonly encoding?: Encoding;
+      readonly onLoss?: OnLoss;
+      readonly contentType?: string;
+      readonly layout?: string;
+      readonly map: string;
+      readonly seal?: string;
+    };
+    readonly read: ReadAsWritten;
+    readonly answers: string;
+  }>;
+  readonly answers: Table<readonly Rule[]>;
+  readonly session?: {
+    readonly login: { readonly calls: readonly string[]; readonly map: string };
+    readonly renew?: { readonly calls: readonly string[]; readonly map: string; readonly while?: string };
+    readonly refreshAheadMs?: number;
+    readonly newKillsOld?: boolean;
+  };
+  readonly operations: {
+    readonly deliver?: Table<
+      SequenceAsWritten & { readonly replies: Deliver['replies']; readonly result?: ContractName }
+    >;
+    readonly inquire?: Table<SequenceAsWritten>;
+    readonly collect?: {
+      readonly ask?: Table<{
+        readonly calls: readonly string[];
+        readonly answer: string;
+        readonly at?: string;
+        readonly dedupe?: string;
+      }>;
+      readonly callback?: {
+        readonly read: ReadAsWritten;
+        readonly verify: string;
+        readonly answers: string;
+        readonly about: string;
+        readonly at?: string;
+        readonly dedupe?: string;
+        readonly answer: string;
+        readonly reply: SaidAsWritten;
+        readonly notTaken: SaidAsWritten;
+      };
+    };
+    readonly queries?: Table<{
+      readonly title: Words;
+      readonly request: ContractName;
+      readonly reply: ContractName;
+      readonly calls: readonly string[];
+      readonly answer: string;
+    }>;
+    readonly certificates?: Table<{ readonly calls: readonly string[]; readonly answer: string }>;
+    readonly probe: { readonly calls: readonly string[] };
+  };
+}
