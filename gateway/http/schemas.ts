@@ -122,7 +122,7 @@ const COMPONENTS = {
   Words: object({ zh: text, en: text }),
   Reason: object({ code: text, zh: text, en: text }),
   Problem: object({ pointer: text, code: text, zh: text, en: text }),
-  Person: object({ name: text, idType: text, idNo: text }, ['name', 'idType', 'idNo']),
+  Person: object({ name: text, idType: text, idNo: text, uscc: text }, ['name', 'idType', 'idNo', 'uscc']),
   Decision: object({
     outcome: { enum: ['approved', 'refused', 'withdrawn'] },
     by: orNull(text),

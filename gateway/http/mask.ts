@@ -1,0 +1,59 @@
+import type { Json, JsonObject } from '../../contracts/ports/envelope.ts';
+
+/** 脱敏, one convention: domain.md, section 10. What is masked can still be told apart by whoever knows it. */
+
+/** Two-character surnames still in use; every other is one character. */
+const COMPOUND =
+  /^(?:欧阳|上官|司马|诸葛|夏侯|东方|皇甫|尉迟|公孙|慕容|司徒|长孙|宇文|令狐|端木|澹台|公冶|申屠|太史|轩辕|钟离|呼延)/;
+
+/** The surname and one star, whatever the length: 张* · 欧阳*. */
+export function maskName(name: string): string {
+  return `${COMPOUND.exec(name)?.[0] ?? [...name].slice(0, 1).join('')}*`;
+}
+
+/** First six and last four; of a shorter number the last two: 331124********0011. */
+export function maskIdNo(idNo: string): string {
+  return idNo.length >= 15 ? `${idNo.slice(0, 6)}********${idNo.slice(-4)}` : `****${idNo.slice(-2)}`;
+}
+
+/** First three and last four: 138****5678. */
+const maskPhone = (phone: string): string => `${phone.slice(0, 3)}****${phone.slice(-4)}`;
+
+/** The last four: ************1234. */
+const maskAccount = (account: string): string => `************${account.slice(-4)}`;
+
+/** To the street, or else the county: 松阳县西屏街道****. */
+function maskAddress(address: string): string {
+  return `${/^.*?(?:街道|镇|乡)/.exec(address)?.[0] ?? /^.*?[县区市]/.exec(address)?.[0] ?? ''}****`;
+}
+
+/** By the last word of a field's name, as our contracts and departments name them. */
+const BY_FIELD: readonly (readonly [RegExp, (text: string) => string])[] = [
+  [/^(?:name|holder|xm)$|(?:person|child|owner|holder|seller|buyer|father|mother|applicant|guardian)Name$/i, maskName],
+  [/(?:idNo|householdNo|birthCertNo|zjhm|sfzh|sfzhm)$/i, maskIdNo],
+  [/(?:mobile|phone|tel)$/i, maskPhone],
+  [/(?:accountNo|cardNo)$/i, maskAccount],
+  [/(?:address|^detail)$/i, maskAddress],
+];
+
+/** Numbers that give themselves away wherever they stand: of a resident (GB 11643), of a mobile telephone. */
+const ID_NO = /(?<!\d)\d{17}[\dXx](?!\d)/g;
+const MOBILE = /(?<!\d)1[3-9]\d{9}(?!\d)/g;
+
+/** A message's body with its people masked; its shape, codes and amounts stay. */
+export function maskValues(body: JsonObject): JsonObject {
+  return Object.fromEntries(Object.entries(body).map(([field, value]) => [field, masked(field, value)]));
+}
+
+function masked(field: string, value: Json): Json {
+  if (Array.isArray(value)) return value.map((one) => masked(field, one));
+  if (value !== null && typeof value === 'object') return maskValues(value);
+  if (typeof value !== 'string') return value;
+  const mask = BY_FIELD.find(([fields]) => fields.test(field))?.[1];
+  return mask === undefined ? value.replaceAll(ID_NO, maskResident).replaceAll(MOBILE, maskPhone) : mask(value);
+}
+
+/** A case number has eighteen digits too: only where six digits of a birthday can stand is it a person. */
+function maskResident(number: string): string {
+  return /^\d{6}(?:19|20)\d\d(?:0[1-9]|1[0-2])/.test(number) ? maskIdNo(number) : number;
+}

@@ -1,0 +1,312 @@
+import type { CaseEvent, CaseRecord, Decision, EnvelopeView, Step } from '../../contracts/ports/case.ts';
+import type { Certificate, Holder, LedgerEntry, Retrieved } from '../../contracts/ports/certificate.ts';
+import type { PublishedContract } from '../../contracts/ports/contract.ts';
+import type { JsonObject, Message, Millis, Party, Reason, Words } from '../../contracts/ports/envelope.ts';
+import type { Item, TimeLimit } from '../../contracts/ports/item.ts';
+import type { BreakerState } from '../../contracts/ports/observe.ts';
+import type { DepartmentView } from '../../contracts/ports/services.ts';
+import { iso, isoOrNull } from './iso.ts';
+import { maskIdNo, maskName, maskValues } from './mask.ts';
+
+/**
+ * What leaves by the API: every outward message is made here, field by field, so that a field added inside stays inside.
+ * `samples/` holds each of them as it was released.
+ */
+
+/** `plain`: the caller's own case, whose people it knows. `masked`: people are told apart, not told. */
+export type Sight = 'plain' | 'masked';
+
+const words = ({ zh, en }: Words) => ({ zh, en });
+const reason = (given: Reason | null) => given && { code: given.code, zh: given.zh, en: given.en };
+
+/** An organisation, which has a credit code, is nobody's secret. */
+function person({ name, idType, idNo, uscc }: JsonObject | (Holder & { readonly uscc?: string }), sight: Sight) {
+  if (typeof uscc === 'string') return { ...(typeof name === 'string' ? { name } : {}), uscc };
+  const shown: { name?: string; idType?: string; idNo?: string } = {};
+  if (typeof name === 'string') shown.name = sight === 'plain' ? name : maskName(name);
+  if (typeof idType === 'string') shown.idType = idType;
+  if (typeof idNo === 'string') shown.idNo = sight === 'plain' ? idNo : maskIdNo(idNo);
+  return shown;
+}
+
+/** A step as the window is told of it, here and in its notices. */
+function stepOutline(of: Step) {
+  return {
+    no: of.no,
+    title: words(of.title),
+    party: of.party,
+    blocking: of.blocking,
+    state: of.state,
+    number: of.number,
+    reason: reason(of.reason),
+    resumesAt: isoOrNull(of.resumesAt),
+  };
+}
+
+function step(of: Step, sight: Sight) {
+  return {
+    no: of.no,
+    title: words(of.title),
+    party: of.party,
+    contract: of.contract,
+    blocking: of.blocking,
+    state: of.state,
+    revision: of.revision,
+    number: of.number,
+    result: sight === 'plain' || of.result === null ? of.result : maskValues(of.result),
+    reason: reason(of.reason),
+    since: iso(of.since),
+    heardAt: isoOrNull(of.heardAt),
+    resumesAt: isoOrNull(of.resumesAt),
+  };
+}
+
+function decision(of: Decision | null) {
+  return of && { outcome: of.outcome, by: of.by, reason: reason(of.reason), at: iso(of.at) };
+}
+
+const provisional = ({ promisedBy, statutoryBy }: CaseRecord) => ({
+  promisedBy: promisedBy.provisional,
+  statutoryBy: statutoryBy.provisional,
+});
+
+/** The answer to a submission: contract `case.accepted@1`. */
+export function acceptedView(record: CaseRecord, seenBefore: boolean) {
+  return {
+    caseNo: record.caseNo,
+    queryCode: record.queryCode,
+    state: record.state,
+    promisedBy: iso(record.promisedBy.at),
+    statutoryBy: iso(record.statutoryBy.at),
+    provisional: record.promisedBy.provisional || record.statutoryBy.provisional,
+    steps: record.steps.map(stepOutline),
+    seenBefore,
+  };
+}
+
+function caseHead(record: CaseRecord, item: Item | undefined, sight: Sight) {
+  const { submission } = record;
+  return {
+    caseNo: record.caseNo,
+    applicationNo: submission.applicationNo,
+    itemCode: submission.itemCode,
+    itemTitle: item === undefined ? null : words(item.title),
+    channel: submission.channel,
+    applicant: person(submission.applicant, sight),
+    state: record.state,
+    held: record.held,
+    acceptedAt: iso(record.acceptedAt),
+    promisedBy: iso(record.promisedBy.at),
+    statutoryBy: iso(record.statutoryBy.at),
+    decision: decision(record.decision),
+  };
+}
+
+/** One row of a list: what it waits for, without what the departments said. */
+export function caseRow(record: CaseRecord, item: Item | undefined, sight: Sight) {
+  return {
+    ...caseHead(record, item, sight),
+    steps: record.steps.map(({ no, party, state, reason: why }) => ({ no, party, state, reason: reason(why) })),
+  };
+}
+
+/** `only`: a department sees its own steps, and of the certificates nothing. */
+export function caseView(record: CaseRecord, item: Item | undefined, sight: Sight, only: Party | null = null) {
+  const mine = ({ party }: Step) => only === null || party === only;
+  return {
+    ...caseHead(record, item, sight),
+    provisional: provisional(record),
+    certificates: only === null ? record.certificates.map((one) => attached(one, sight)) : [],
+    steps: record.steps.filter(mine).map((one) => step(one, sight)),
+    ...(sight === 'plain' ? { queryCode: record.queryCode } : {}),
+  };
+}
+
+function attached({ material, holder, certificate }: CaseRecord['certificates'][number], sight: Sight) {
+  const { type, title, state, identifier } = certificate;
+  return { material, type, title, state, identifier, holder: person(holder, sight) };
+}
+
+/** Events hold no personal value. */
+export function eventView({ at, kind, party, stepNo, reason: why, detail }: CaseEvent) {
+  return { at: iso(at), kind, party, stepNo, reason: reason(why), detail };
+}
+
+const breaker = ({ state, until }: { state: BreakerState; until: Millis | null }) => ({
+  state,
+  until: isoOrNull(until),
+});
+
+export function departmentView(of: DepartmentView) {
+  const { breakers, lane, paused, closed, quota } = of;
+  return {
+    party: of.party,
+    title: words(of.title),
+    owner: of.owner,
+    version: of.version,
+    breakers: {
+      deliver: breaker(breakers.deliver),
+      query: breaker(breakers.query),
+      certificates: breaker(breakers.certificates),
+    },
+    lane: {
+      waiting: lane.waiting,
+      inFlight: lane.inFlight,
+      parked: lane.parked,
+      oldestWaiting: isoOrNull(lane.oldestWaiting),
+      unmatched: lane.unmatched,
+    },
+    paused: paused && { by: paused.by, reason: paused.reason, at: iso(paused.at) },
+    closed: { hours: closed.hours, now: closed.now, opensAt: isoOrNull(closed.opensAt) },
+    quota: quota && { calls: quota.calls, per: quota.per, used: quota.used },
+    lastSuccess: isoOrNull(of.lastSuccess),
+    delivers: of.delivers,
+    queries: of.queries,
+    certificates: of.certificates,
+  };
+}
+
+export function envelopeRow(view: EnvelopeView) {
+  const { id, caseNo, stepNo, to, contract, createdAt } = view.envelope;
+  return {
+    id,
+    caseNo,
+    stepNo,
+    to,
+    contract,
+    state: view.state,
+    attempts: view.attempts,
+    notBefore: iso(view.notBefore),
+    fault: view.fault,
+    reason: reason(view.reason),
+    number: view.number,
+    createdAt: iso(createdAt),
+    updatedAt: iso(view.updatedAt),
+  };
+}
+
+/** Whoever minds the queue needs the shape of a message, not its people. */
+export function envelopeView(view: EnvelopeView) {
+  const { body, traceparent } = view.envelope;
+  return { ...envelopeRow(view), body: maskValues(body), traceparent };
+}
+
+/** A kept message that matches no envelope yet. */
+export function keptView({ from, about, answer, at, receivedAt }: Message & { readonly receivedAt: Millis }) {
+  return {
+    from,
+    about: 'key' in about ? { key: about.key } : { number: about.number },
+    outcome: answer.outcome,
+    reason: answer.outcome === 'done' ? null : reason(answer.reason),
+    at: iso(at),
+    receivedAt: iso(receivedAt),
+  };
+}
+
+const timeLimit = ({ limit, unit }: TimeLimit) => ({ limit, unit });
+
+export function itemRow({ code, title, area, owner, form, promised, statutory }: Item) {
+  return {
+    code,
+    title: words(title),
+    area: words(area),
+    owner: { name: owner.name, uscc: owner.uscc },
+    form,
+    promised: timeLimit(promised),
+    statutory: timeLimit(statutory),
+  };
+}
+
+export function itemView(item: Item) {
+  return {
+    ...itemRow(item),
+    basis: item.basis,
+    materials: item.materials.map(({ code, title, from, required, when, certificate }) => ({
+      code,
+      title: words(title),
+      from,
+      required,
+      conditional: when !== undefined,
+      certificate:
+        certificate === undefined
+          ? null
+          : { type: certificate.type, title: words(certificate.title), sources: certificate.sources },
+    })),
+    route: item.route.map(({ no, title, party, contract, after, blocking, when }) => ({
+      no,
+      title: words(title),
+      party,
+      contract,
+      after,
+      blocking,
+      conditional: when !== undefined,
+    })),
+  };
+}
+
+export function contractRow({ name, title }: PublishedContract) {
+  return { name, title: words(title) };
+}
+
+/** To the caller that may have it, whole, for rights were checked and the ledger written before: contract `certificate.retrieved@1`. */
+export function retrievalView(results: readonly Retrieved[], elapsedMs: number, requestId: string | undefined) {
+  return {
+    ...(requestId === undefined ? {} : { requestId }),
+    complete: results.every(({ state }) => state !== 'unavailable'),
+    elapsedMs,
+    results: results.map((of) => ({
+      type: of.type,
+      title: words(of.title),
+      holder: person(of.holder, 'plain'),
+      state: of.state,
+      ...(of.reason === undefined ? {} : { reason: reason(of.reason) }),
+      source: of.source,
+      tried: of.tried.map(({ source, outcome, ms }) => ({ source, outcome, ms })),
+      fetchedAt: isoOrNull(of.fetchedAt),
+      cached: of.cached,
+      warnings: of.warnings,
+      ...(of.certificate === undefined ? {} : { certificate: certificate(of.certificate) }),
+      ledgerId: of.ledgerId,
+    })),
+  };
+}
+
+function certificate(of: Certificate) {
+  return {
+    type: of.type,
+    identifier: of.identifier,
+    number: of.number,
+    title: of.title,
+    holder: person(of.holder, 'plain'),
+    state: of.state,
+    issuer: of.issuer,
+    validFrom: of.validFrom,
+    validTo: of.validTo,
+    fields: of.fields,
+  };
+}
+
+/** The holder's hash stays inside: with it anybody could test a guessed id number. */
+export function ledgerView(entry: LedgerEntry & { readonly hash: string }) {
+  return {
+    id: entry.id,
+    at: iso(entry.at),
+    phase: entry.phase,
+    of: entry.of,
+    appKey: entry.appKey,
+    officerId: entry.officerId,
+    caseNo: entry.caseNo,
+    applicationNo: entry.applicationNo,
+    itemCode: entry.itemCode,
+    type: entry.type,
+    holder: entry.holderMasked,
+    basis: entry.basis,
+    channel: entry.channel,
+    source: entry.source,
+    state: entry.state,
+    reason: entry.reason,
+    identifier: entry.identifier,
+    fields: entry.fields,
+    hash: entry.hash,
+  };
+}
