@@ -109,7 +109,9 @@ function curl({ method, url, headers, body, file }: Call): string {
   ].join(' \\\n  ');
 }
 
-const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
+function quoted(text: string): string {
+  return `'${text.replaceAll("'", "'\\''")}'`;
+}
 
 /** 0 when the answer is a success. */
 async function send({ method, url, headers, body }: Call): Promise<number> {
