@@ -1,0 +1,160 @@
+import type { Accept } from '../../contracts/ports/adapter.ts';
+import type { Clock } from '../../contracts/ports/clock.ts';
+import { type Contracts, Unfit } from '../../contracts/ports/contract.ts';
+import type { JsonObject, Party } from '../../contracts/ports/envelope.ts';
+import { Fault } from '../../contracts/ports/fault.ts';
+import type { Logger } from '../../contracts/ports/logger.ts';
+import type { Departments, DepartmentView } from '../../contracts/ports/services.ts';
+import type { CaseReads, LaneState } from '../../contracts/ports/store.ts';
+import type { LiveParty } from './party.ts';
+
+export interface DepartmentsParts {
+  readonly parties: () => readonly LiveParty[];
+  readonly party: (party: Party) => LiveParty | undefined;
+  readonly store: Pick<CaseReads, 'lanes'>;
+  readonly accept: Accept;
+  readonly contracts: Contracts;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+const CALLBACK_MS = 10_000;
+
+export function makeDepartments({
+  parties,
+  party,
+  store,
+  accept,
+  contracts,
+  clock,
+  log,
+}: DepartmentsParts): Departments {
+  function live(name: Party): LiveParty {
+    const found = party(name);
+    if (found === undefined)
+      throw new Unfit(404, 'partyUnknown', {
+        zh: '没有该部门，或尚未接入',
+        en: 'no such department, or it is not connected',
+      });
+    return found;
+  }
+
+  return {
+    async list() {
+      const lanes = await store.lanes();
+      return parties().map((one) => view(one, lanes));
+    },
+
+    async get(name) {
+      const found = party(name);
+      return found === undefined ? undefined : view(found, await store.lanes());
+    },
+
+    async query(name, queryName, body, traceparent) {
+      const { facts, adapter, guard } = live(name);
+      const asked = facts.queries.find((each) => each.name === queryName);
+      const { query } = adapter;
+      if (asked === undefined || query === undefined) {
+        const known = facts.queries.map((each) => each.name);
+        throw new Unfit(404, 'queryUnknown', {
+          zh: `该部门可查询：${known.join('、') || '无'}`,
+          en: `this department answers: ${known.join(', ') || 'no queries'}`,
+        });
+      }
+      const problems = contracts.problems(asked.request, body);
+      if (problems.length > 0)
+        throw new Unfit(
+          422,
+          'unfit',
+          { zh: '查询内容不符合契约', en: `the question breaks ${asked.request}` },
+          problems,
+        );
+      let reply: JsonObject;
+      try {
+        reply = await guard.call({ group: 'query', name: queryName, write: false, attempt: 1, traceparent }, (call) =>
+          query.call(adapter, queryName, body as JsonObject, call),
+        );
+      } catch (error) {
+        throw unanswered(Fault.from(error), clock.now());
+      }
+      const broken = contracts.problems(asked.reply, reply);
+      if (broken.length === 0) return reply;
+      log.error('a reply broke its contract', {
+        party: name,
+        query: queryName,
+        traceparent,
+        problems: broken.map(({ pointer, code }) => `${pointer} ${code}`),
+      });
+      throw new Unfit(502, 'replyBroken', {
+        zh: '该部门的答复不符合契约',
+        en: `the department's reply breaks ${asked.reply}`,
+      });
+    },
+
+    async callback(name, request, traceparent) {
+      const { adapter } = live(name);
+      const { callback } = adapter;
+      if (callback === undefined)
+        throw new Unfit(404, 'noCallbacks', { zh: '该部门不使用回调', en: 'this department sends no callbacks' });
+      const own = new AbortController();
+      // Theirs to us, so outside their breaker; bounded all the same.
+      const stop = clock.after(CALLBACK_MS, () => own.abort());
+      try {
+        return await callback.call(adapter, request, accept, {
+          signal: own.signal,
+          attempt: 1,
+          traceparent,
+          log: log.with({ party: name, traceparent }),
+        });
+      } finally {
+        stop();
+      }
+    },
+  };
+}
+
+function view({ facts, guard }: LiveParty, lanes: readonly LaneState[]): DepartmentView {
+  const lane = lanes.find((each) => each.lane === facts.party);
+  const { breakers, closed, quota } = guard.view();
+  return {
+    party: facts.party,
+    title: facts.title,
+    owner: facts.owner,
+    version: facts.version,
+    breakers,
+    closed,
+    quota,
+    lane: {
+      waiting: lane?.waiting ?? 0,
+      inFlight: lane?.leased ?? 0,
+      parked: lane?.parked ?? 0,
+      oldestWaiting: lane?.oldestWaiting ?? null,
+      unmatched: lane?.unmatched ?? 0,
+    },
+    paused: lane?.paused ?? null,
+    lastSuccess: lane?.lastDelivered ?? null,
+    delivers: facts.delivers.map(({ contract }) => contract),
+    queries: facts.queries.map(({ name }) => name),
+    certificates: facts.certificates,
+  };
+}
+
+/** A question has no effect: what went wrong is told, and whoever asked may ask again. */
+function unanswered({ kind, reason, until }: Fault, now: number): Unfit {
+  const words = { zh: `${reason.zh}（${reason.code}）`, en: `${reason.en} (${reason.code})` };
+  const seconds = Math.max(1, Math.ceil(((until ?? now + 5_000) - now) / 1_000));
+  switch (kind) {
+    case 'refused':
+      return new Unfit(422, 'refusedByDepartment', words);
+    case 'malformed':
+      return new Unfit(502, 'replyUnreadable', words);
+    case 'unauthorized':
+      return new Unfit(502, 'notAcceptedByDepartment', words);
+    case 'busy':
+      return new Unfit(503, 'departmentBusy', words, [], seconds);
+    case 'unreachable':
+      return new Unfit(503, 'departmentUnreachable', words, [], seconds);
+    case 'inDoubt':
+      return new Unfit(504, 'departmentSilent', words, [], seconds);
+  }
+}
