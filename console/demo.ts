@@ -140,8 +140,6 @@ const json = async <T>(target: string, body?: unknown): Promise<T> => {
   return (await response.json()) as T;
 };
 const mood = (party: string, to: Mood): Promise<unknown> => json(`/parties/${party}/mood`, { mood: to });
-const pull = (party: string, lever: string, value: unknown): Promise<unknown> =>
-  json(`/parties/${party}/levers/${lever}`, { value });
 const book = (party: string): Promise<readonly Filing[]> => json(`/parties/${party}/filed`);
 
 // ── The window, the operator, the auditor ───────────────────────────────────────────────────────────────────────
@@ -250,8 +248,21 @@ async function play(): Promise<void> {
   for (const { pointer, zh, en } of precheck.body.problems)
     tell(`${styleText('yellow', fit(pointer || '/', 24))} ${zh}  ${styleText('dim', en)}`);
   claim(
-    `不可受理，${precheck.body.problems.length} 处问题一次告知 not acceptable, all problems at once`,
+    `形式有 ${precheck.body.problems.length} 处错误，一次告知 mistakes of form, all at once`,
     precheck.status === 200 && !precheck.body.acceptable && precheck.body.problems.length >= 3,
+  );
+  const lacking = await window_.post<typeof precheck.body>(
+    '/v1/cases/precheck',
+    story.houseSaleWithoutMarriageCertificate(),
+  );
+  for (const { pointer, zh, en } of lacking.body.problems)
+    tell(`${styleText('yellow', fit(pointer || '/', 24))} ${zh}  ${styleText('dim', en)}`);
+  claim(
+    '份额不足、缺结婚证，一次告知 shares and a missing material, told together',
+    lacking.body.problems
+      .map(({ code }) => code)
+      .sort()
+      .join() === 'materialMissing,sharesSum',
   );
 
   chapter(3, '二手房转移登记；税务局在办理中途断线', 'a house sale; the tax office is unplugged in the middle');
@@ -438,7 +449,7 @@ async function table(): Promise<void> {
       const seconds = ((Date.parse(updatedAt) - Date.parse(createdAt)) / 1_000).toFixed(1);
       const shown = state === 'delivered' ? (number ?? '–') : state;
       console.log(
-        `   ${fit('', 20)}${fit(to, 22)}${fit(shown, 34)}${fit(String(attempts), 6)}${fit(`${seconds} s`, 8)}`,
+        `   ${fit('', 20)}${fit(to, 22)}${fit(shown, 34)}${fit(String(attempts + (state === 'parked' ? 0 : 1)), 6)}${fit(`${seconds} s`, 8)}`,
       );
     }
   }

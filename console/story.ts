@@ -8,7 +8,7 @@ const person = (name: string, idNo: string) => ({ name, idType: '111', idNo, mob
 
 const upload = (code: string, name: string) => ({ code, name, source: 'upload' });
 
-function submission(itemCode: string, applicant: object, form: object, materials: object[] = []) {
+function submission<Form extends object>(itemCode: string, applicant: object, form: Form, materials: object[] = []) {
   return { applicationNo: `DEMO-${randomUUID()}`, itemCode, channel: 'window', applicant, form, materials };
 }
 
@@ -29,11 +29,23 @@ export function houseSale() {
   });
 }
 
-/** A wrong check digit, shares that do not add up, and a marriage certificate nobody brought. */
+/** Shares that do not add up, a wrong check digit, a price in words, an unknown way of delivery. */
 export function houseSaleWithMistakes() {
   const sale = houseSale();
   const buyers = [{ ...person('张样例', '331124199001010012'), share: '60.00', maritalStatus: '已婚' }];
   return { ...sale, form: { ...sale.form, price: '八十六万', buyers, deliveryMode: 'pigeon' } };
+}
+
+/** Sound in form; but the buyer is married, and nobody brought the marriage certificate, which has no source to fetch it from. */
+export function houseSaleWithoutMarriageCertificate() {
+  const sale = houseSale();
+  return {
+    ...sale,
+    form: {
+      ...sale.form,
+      buyers: sale.form.buyers.map((buyer) => ({ ...buyer, share: '90.00', maritalStatus: '已婚' })),
+    },
+  };
 }
 
 export function deedTax(name: string) {
@@ -41,9 +53,12 @@ export function deedTax(name: string) {
   return submission('11331124QA0000065H433203000500101', payer, {
     contractNo: 'WQ2026112300018',
     estateUnitNo: '331124001002GB00123F00010001',
+    certNo: '浙(2026)松阳县不动产权第0001234号',
+    houseAddress: '浙江省丽水市松阳县西屏街道样例路1号101室',
     area: '98.60',
     declaredPrice: '860000.00',
-    taxpayers: [{ ...payer, share: '100.00' }],
+    sellers: [{ ...person('王样例', '331124197203040017'), share: '100.00' }],
+    taxpayers: [{ ...payer, share: '100.00', maritalStatus: '未婚' }],
     familyHouseCount: '唯一',
     houseCategory: '住宅',
     exemption: { kind: 'none' },

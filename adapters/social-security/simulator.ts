@@ -64,8 +64,9 @@ const makeSocialSecurity: MakeSimulator = () => {
       const { mood } = office;
       if (mood === 'deaf' || mood === 'absent') return;
       if (mood === 'garbled') return void socket.end('99999999garbled');
+      const before = office.filed().length;
       const reply = answer(body, mood === 'forgetful' ? 'well' : mood);
-      if (mood === 'forgetful') socket.destroy();
+      if (mood === 'forgetful' && office.filed().length > before) socket.destroy();
       else send(socket, reply);
     });
   }

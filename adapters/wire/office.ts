@@ -91,8 +91,9 @@ export async function httpDoor(
     const request = await read(incoming);
     const { mood } = office;
     if (mood === 'deaf' || mood === 'absent') return;
+    const before = office.filed().length;
     const reply = mood === 'garbled' ? garble(request) : await answer(request, mood === 'forgetful' ? 'well' : mood);
-    if (mood === 'forgetful') {
+    if (mood === 'forgetful' && office.filed().length > before) {
       incoming.socket.destroy();
       return;
     }

@@ -8,7 +8,6 @@ export type BreakerState = 'closed' | 'open' | 'halfOpen';
 /** What the parts tell; labels are parties, kinds and codes, never a personal value. Seconds, not milliseconds. */
 export interface Metrics {
   accepted(itemCode: string, channel: string): void;
-  decided(itemCode: string, outcome: string): void;
   delivered(party: Party, seconds: number): void;
   fault(party: Party, kind: FaultKind): void;
   called(party: Party, group: OperationGroup, outcome: string, seconds: number): void;

@@ -5,8 +5,8 @@ import type { JsonObject, Message, Millis, Party, Reason, Words } from '../../co
 import type { Item, TimeLimit } from '../../contracts/ports/item.ts';
 import type { BreakerState } from '../../contracts/ports/observe.ts';
 import type { DepartmentView } from '../../contracts/ports/services.ts';
+import { maskIdNo, maskName, maskValues } from '../observe/mask.ts';
 import { iso, isoOrNull } from './iso.ts';
-import { maskIdNo, maskName, maskValues } from './mask.ts';
 
 /**
  * What leaves by the API: every outward message is made here, field by field, so that a field added inside stays inside.

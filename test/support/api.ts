@@ -186,7 +186,6 @@ function metricsInto(requests: string[]): Metrics {
   const nothing = () => {};
   return {
     accepted: nothing,
-    decided: nothing,
     delivered: nothing,
     fault: nothing,
     called: nothing,

@@ -40,6 +40,18 @@ const BY_FIELD: readonly (readonly [RegExp, (text: string) => string])[] = [
 const ID_NO = /(?<!\d)\d{17}[\dXx](?!\d)/g;
 const MOBILE = /(?<!\d)1[3-9]\d{9}(?!\d)/g;
 
+/** Keys whose values are secrets: nothing of them is ever shown. */
+const SECRET =
+  /secret|passwo?r?d|token|authorization|signature|x-sign|(?:api|private|body|mac|sign|push|hash)Key$|cookie|queryCode/i;
+
+const DEEPEST = 16;
+const MOST_OF_A_LIST = 200;
+
+/** Personal values inside a sentence, wherever they stand. */
+export function maskText(text: string): string {
+  return text.replaceAll(ID_NO, maskResident).replaceAll(MOBILE, maskPhone);
+}
+
 /** A message's body with its people masked; its shape, codes and amounts stay. */
 export function maskValues(body: JsonObject): JsonObject {
   return Object.fromEntries(Object.entries(body).map(([field, value]) => [field, masked(field, value)]));
@@ -48,9 +60,41 @@ export function maskValues(body: JsonObject): JsonObject {
 function masked(field: string, value: Json): Json {
   if (Array.isArray(value)) return value.map((one) => masked(field, one));
   if (value !== null && typeof value === 'object') return maskValues(value);
-  if (typeof value !== 'string') return value;
+  return typeof value === 'string' ? maskField(field, value) : value;
+}
+
+function maskField(field: string, text: string): string {
   const mask = BY_FIELD.find(([fields]) => fields.test(field))?.[1];
-  return mask === undefined ? value.replaceAll(ID_NO, maskResident).replaceAll(MOBILE, maskPhone) : mask(value);
+  return mask === undefined ? maskText(text) : mask(text);
+}
+
+/** Whatever a log line is given: people masked, secrets gone, errors told with their causes, and nothing without a bound. */
+export function maskLine(value: unknown, field = '', depth = 0): unknown {
+  if (value === null || value === undefined) return value;
+  if (SECRET.test(field)) return '[secret]';
+  if (typeof value === 'string') return maskField(field, value);
+  if (typeof value === 'bigint') return value.toString();
+  if (typeof value !== 'object') return value;
+  if (depth >= DEEPEST) return '[deeper]';
+  if (value instanceof Uint8Array) return `[${value.length} bytes]`;
+  if (value instanceof Error) return maskError(value, depth);
+  if (value instanceof Map || value instanceof Set) return maskLine([...value], field, depth + 1);
+  if (Array.isArray(value)) return value.slice(0, MOST_OF_A_LIST).map((each) => maskLine(each, field, depth + 1));
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, maskLine(inner, key, depth + 1)]));
+}
+
+/** Of an HTTP client's error the request and the response stay out: they hold the message itself. */
+function maskError(error: Error, depth: number): object {
+  const { name, message, stack, cause } = error;
+  const { code, kind } = error as { code?: unknown; kind?: unknown };
+  return {
+    error: name,
+    message: maskText(message),
+    ...(typeof code === 'string' ? { code } : {}),
+    ...(typeof kind === 'string' ? { kind } : {}),
+    ...(stack === undefined ? {} : { stack: maskText(stack) }),
+    ...(cause === undefined ? {} : { cause: maskLine(cause, 'cause', depth + 1) }),
+  };
 }
 
 /** A case number has eighteen digits too: only where six digits of a birthday can stand is it a person. */
