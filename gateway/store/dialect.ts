@@ -13,6 +13,8 @@ export interface StoreDialect {
   appendOnly(table: string): readonly RawBuilder<unknown>[];
   /** Several transactions may run at once, so that rows read for writing must be locked. */
   readonly locksRows: boolean;
+  /** Nobody else can have the database open: a lease found at the start was held by a process that is gone. */
+  readonly alone: boolean;
   /** The database cannot be written now (disk full, gone): the caller may come again. */
   unavailable(error: unknown): boolean;
 }

@@ -44,6 +44,7 @@ export async function storeOver(dialect: StoreDialect, { clock, log, committed }
   const nonces = makeNonces(db, clock);
   try {
     await migrate(db, dialect);
+    if (dialect.alone) await lapseLeases(db, clock);
     await nonces.load();
   } catch (error) {
     await db.destroy();
@@ -79,4 +80,12 @@ export async function storeOver(dialect: StoreDialect, { clock, log, committed }
       await db.destroy();
     },
   };
+}
+
+/**
+ * Recovery takes only leases that ran out; where the database is ours alone, those of the process before this one have, whatever their time says. What was
+ * under way then is in doubt, and is looked at now instead of when the clock comes to it.
+ */
+async function lapseLeases(db: Kysely<Tables>, clock: Clock): Promise<void> {
+  await db.updateTable('envelopes').set({ wakes_at: clock.now() }).where('place', '=', 'leased').execute();
 }

@@ -43,6 +43,7 @@ export function sqlite(file: string): StoreDialect {
               begin select raise(abort, 'this table is append-only'); end`,
       ),
     locksRows: false,
+    alone: true,
     unavailable: (error) =>
       ([CODE.busy, CODE.readOnly, CODE.ioError, CODE.full, CODE.cannotOpen] as unknown[]).includes(codeOf(error)),
   };

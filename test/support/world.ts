@@ -1,0 +1,110 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { type Simulated, type SimulatedOptions, startSimulated } from '../../adapters/simulated.ts';
+import { loadSimulators } from '../../adapters/simulators.ts';
+import { loadSettings } from '../../config/load.ts';
+import type { Settings } from '../../config/settings.ts';
+import { Client, demoApp } from '../../console/client.ts';
+import type { LogFields, Logger } from '../../contracts/ports/logger.ts';
+import type { Filing, Simulator } from '../../contracts/ports/simulator.ts';
+import { type Gateway, type Means, start } from '../../gateway/main.ts';
+
+export interface LogLine {
+  readonly level: string;
+  readonly message: string;
+  readonly fields: LogFields;
+}
+
+/** A whole gateway over real sockets, with every party simulated at the other end, in a folder of its own. */
+export interface World {
+  gateway: Gateway;
+  readonly settings: Settings;
+  readonly simulated: Simulated;
+  readonly log: readonly LogLine[];
+  readonly window: Client;
+  readonly operator: Client;
+  readonly auditor: Client;
+  simulator(party: string): Simulator;
+  book(party: string): readonly Filing[];
+  /** Stops the gateway gracefully and starts it again over the same data. */
+  restart(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  if (address === null || typeof address === 'string') throw new Error('no port');
+  return address.port;
+}
+
+export async function startWorld(
+  options: SimulatedOptions & { readonly means?: Means; readonly over?: Partial<Settings> } = {},
+): Promise<World> {
+  const dataDir = await mkdtemp(path.join(tmpdir(), 'onewindow-test-'));
+  const port = await freePort();
+  const url = `http://127.0.0.1:${port}`;
+  const simulated = await startSimulated(await loadSimulators(), { gateway: url, decideAfterMs: 50, ...options });
+  const loaded = await loadSettings({ DATA_DIR: dataDir, PORT: String(port) }, ['--demo']);
+  const settings: Settings = { ...loaded, parties: simulated.parties, rate: { perMinute: 0 }, ...options.over };
+  const log: LogLine[] = [];
+  const means: Means = { log: recorder(log), ...options.means };
+  const world: World = {
+    gateway: await start(settings, means),
+    settings,
+    simulated,
+    log,
+    window: new Client(url, demoApp('window-demo')),
+    operator: new Client(url, demoApp('operator-demo')),
+    auditor: new Client(url, demoApp('auditor-demo')),
+    simulator(party) {
+      const found = simulated.simulators.get(party);
+      if (found === undefined) throw new Error(`no simulator of ${party}`);
+      return found;
+    },
+    book: (party) => simulated.simulators.get(party)?.filed() ?? [],
+    async restart() {
+      await world.gateway.stop();
+      world.gateway = await start(settings, means);
+    },
+    async stop() {
+      await world.gateway.stop();
+      await simulated.stop();
+      await rm(dataDir, { recursive: true, force: true });
+    },
+  };
+  return world;
+}
+
+function recorder(lines: LogLine[], own: LogFields = {}): Logger {
+  const at =
+    (level: string) =>
+    (message: string, fields: LogFields = {}) =>
+      void lines.push({ level, message, fields: { ...own, ...fields } });
+  return {
+    debug() {},
+    info: at('info'),
+    warn: at('warn'),
+    error: at('error'),
+    with: (more) => recorder(lines, { ...own, ...more }),
+  };
+}
+
+/** Waits for a condition, not for a time; throws what was last seen when `ms` are over. */
+export async function until<T>(
+  look: () => Promise<T | undefined> | T | undefined,
+  ms = 10_000,
+  what = 'a condition',
+): Promise<T> {
+  const end = Date.now() + ms;
+  for (;;) {
+    const seen = await look();
+    if (seen !== undefined && seen !== false) return seen;
+    if (Date.now() > end) throw new Error(`${what} did not come about within ${ms} ms`);
+    await new Promise((resolve) => setTimeout(resolve, 15));
+  }
+}
