@@ -48,13 +48,28 @@ const fit = (text: string, width: number): string => {
 function chapter(number: number, zh: string, en: string): void {
   console.log(`\n${styleText(['bold', 'cyan'], `${number}  ${zh}`)}  ${styleText('dim', en)}`);
 }
-const tell = (text: string): void => console.log(`   ${text}`);
+/** Readable in 100 columns: what is longer goes on in the next line, under its own beginning. */
+function tell(text: string, indent = 3): void {
+  let line = ' '.repeat(indent);
+  for (const word of text.split(/(?<= )/)) {
+    if (columns(line + word.trimEnd()) > WIDTH && line.trim() !== '') {
+      console.log(line.trimEnd());
+      line = ' '.repeat(indent + 2);
+    }
+    line += word;
+  }
+  console.log(line.trimEnd());
+}
+function problem(pointer: string, zh: string, en: string): void {
+  tell(`${styleText('yellow', fit(pointer || '/', 24))} ${zh}`);
+  tell(styleText('dim', en), 28);
+}
 const dim = (text: string): void => console.log(`   ${styleText('dim', text)}`);
 
 function claim(text: string, holds: boolean): void {
   checked += 1;
   if (!holds) failed += 1;
-  console.log(`   ${holds ? styleText('green', '✔') : styleText(['bold', 'red'], '✘')} ${text}`);
+  tell(`${holds ? styleText('green', '✔') : styleText(['bold', 'red'], '✘')} ${text}`);
 }
 
 /** Waits until `look` gives something, showing `line` meanwhile; undefined when the time is over. */
@@ -245,8 +260,7 @@ async function play(): Promise<void> {
     acceptable: boolean;
     problems: readonly (Words & { pointer: string; code: string })[];
   }>('/v1/cases/precheck', story.houseSaleWithMistakes());
-  for (const { pointer, zh, en } of precheck.body.problems)
-    tell(`${styleText('yellow', fit(pointer || '/', 24))} ${zh}  ${styleText('dim', en)}`);
+  for (const { pointer, zh, en } of precheck.body.problems) problem(pointer, zh, en);
   claim(
     `形式有 ${precheck.body.problems.length} 处错误，一次告知 mistakes of form, all at once`,
     precheck.status === 200 && !precheck.body.acceptable && precheck.body.problems.length >= 3,
@@ -255,8 +269,7 @@ async function play(): Promise<void> {
     '/v1/cases/precheck',
     story.houseSaleWithoutMarriageCertificate(),
   );
-  for (const { pointer, zh, en } of lacking.body.problems)
-    tell(`${styleText('yellow', fit(pointer || '/', 24))} ${zh}  ${styleText('dim', en)}`);
+  for (const { pointer, zh, en } of lacking.body.problems) problem(pointer, zh, en);
   claim(
     '份额不足、缺结婚证，一次告知 shares and a missing material, told together',
     lacking.body.problems

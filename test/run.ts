@@ -13,7 +13,9 @@ import { fileURLToPath } from 'node:url';
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const only = process.argv.slice(2).filter((word) => !word.startsWith('-'));
 if (process.argv.includes('--help')) {
-  console.log('npm test                 every check and every test\nnpm test -- store flow   only test files whose path contains one of the words');
+  console.log(
+    'npm test                 every check and every test\nnpm test -- store flow   only test files whose path contains one of the words',
+  );
   process.exit(0);
 }
 
@@ -38,7 +40,18 @@ if (only.length === 0) {
 }
 
 /** Fast ones first: units, then contracts and conformance, then whole flows, then failures. */
-const ORDER = ['gateway/', 'adapters/', 'contracts/', 'config/', 'console/', 'test/architecture', 'test/contracts', 'test/conformance', 'test/flow', 'test/failure'];
+const ORDER = [
+  'gateway/',
+  'adapters/',
+  'contracts/',
+  'config/',
+  'console/',
+  'test/architecture',
+  'test/contracts',
+  'test/conformance',
+  'test/flow',
+  'test/failure',
+];
 const rank = (file: string): number => ORDER.findIndex((prefix) => file.startsWith(prefix));
 const files = globSync('{gateway,adapters,contracts,config,console,bench,test}/**/*.test.ts', { cwd: root })
   .filter((file) => only.length === 0 || only.some((word) => file.includes(word)))
@@ -48,7 +61,12 @@ if (files.length === 0) {
   process.exit(1);
 }
 
-const stream = run({ files: files.map((file) => path.join(root, file)), cwd: root, concurrency: Math.max(2, availableParallelism()), timeout: 600_000 });
+const stream = run({
+  files: files.map((file) => path.join(root, file)),
+  cwd: root,
+  concurrency: Math.max(2, availableParallelism()),
+  timeout: 600_000,
+});
 stream.on('test:pass', ({ details, skip, todo }) => {
   if (details.type === 'suite') return;
   if (skip !== undefined || todo !== undefined) tally.skipped += 1;
