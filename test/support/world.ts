@@ -7,6 +7,7 @@ import { loadSimulators } from '../../adapters/simulators.ts';
 import { loadSettings } from '../../config/load.ts';
 import type { Settings } from '../../config/settings.ts';
 import { Client, demoApp } from '../../console/client.ts';
+import type { JsonObject, Party } from '../../contracts/ports/envelope.ts';
 import type { LogFields, Logger } from '../../contracts/ports/logger.ts';
 import type { Filing, Simulator } from '../../contracts/ports/simulator.ts';
 import { type Gateway, type Means, start } from '../../gateway/main.ts';
@@ -43,14 +44,25 @@ export async function freePort(): Promise<number> {
 }
 
 export async function startWorld(
-  options: SimulatedOptions & { readonly means?: Means; readonly over?: Partial<Settings> } = {},
+  options: SimulatedOptions & {
+    readonly means?: Means;
+    readonly over?: Partial<Settings>;
+    /** Terms of single parties, over those of all. */
+    readonly termsOf?: { readonly [party: Party]: JsonObject };
+  } = {},
 ): Promise<World> {
   const dataDir = await mkdtemp(path.join(tmpdir(), 'onewindow-test-'));
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
   const simulated = await startSimulated(await loadSimulators(), { gateway: url, decideAfterMs: 50, ...options });
   const loaded = await loadSettings({ DATA_DIR: dataDir, PORT: String(port) }, ['--demo']);
-  const settings: Settings = { ...loaded, parties: simulated.parties, rate: { perMinute: 0 }, ...options.over };
+  const parties = Object.fromEntries(
+    Object.entries(simulated.parties).map(([party, given]) => {
+      const terms = { ...(given.terms as JsonObject), ...options.termsOf?.[party] };
+      return [party, { ...given, terms }];
+    }),
+  );
+  const settings: Settings = { ...loaded, parties, rate: { perMinute: 0 }, ...options.over };
   const log: LogLine[] = [];
   const means: Means = { log: recorder(log), ...options.means };
   const world: World = {
