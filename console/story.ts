@@ -9,7 +9,15 @@ const person = (name: string, idNo: string) => ({ name, idType: '111', idNo, mob
 const upload = (code: string, name: string) => ({ code, name, source: 'upload' });
 
 function submission<Form extends object>(itemCode: string, applicant: object, form: Form, materials: object[] = []) {
-  return { applicationNo: `DEMO-${randomUUID()}`, itemCode, channel: 'window', applicant, form, materials };
+  return {
+    applicationNo: `DEMO-${randomUUID()}`,
+    itemCode,
+    channel: 'window',
+    clerk: { officerId: 'SY-W07-012', windowId: 'W07' },
+    applicant,
+    form,
+    materials,
+  };
 }
 
 export function houseSale() {

@@ -30,6 +30,7 @@ export type ApplicationNo = string;
 export type ItemCode = string;
 export type PartyNameOrNull = string | null;
 export type Channel = 'window' | 'web' | 'app' | 'terminal' | 'post';
+export type Uscc = string;
 /**
  * whose certificate; idType 001 is the unified social credit code of an organisation
  */
@@ -39,7 +40,6 @@ export type Holder = {
   idNo: string;
 };
 export type CertificateType = string;
-export type Uscc = string;
 /**
  * one line of text; whoever uses it bounds it
  */
@@ -220,6 +220,7 @@ export interface CaseSubmit1 {
   applicationNo: ApplicationNo;
   itemCode: ItemCode;
   channel: Channel;
+  clerk?: Clerk;
   applicant: Org | Person;
   agent?: Person;
   /**
@@ -232,6 +233,14 @@ export interface CaseSubmit1 {
    * @maxItems 200
    */
   materials: Material[];
+}
+/**
+ * who sits at the window: named in every audit
+ */
+export interface Clerk {
+  officerId: string;
+  deptUscc?: Uscc;
+  windowId?: string;
 }
 export interface Org {
   name: string;
@@ -273,11 +282,7 @@ export interface CertificateRetrieve1 {
     caseNo?: CaseNo;
     applicationNo?: ApplicationNo;
     itemCode: ItemCode;
-    clerk: {
-      officerId: string;
-      deptUscc?: Uscc;
-      windowId?: string;
-    };
+    clerk: Clerk;
     /**
      * legal basis or consent
      */

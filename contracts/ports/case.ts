@@ -1,4 +1,4 @@
-import type { Certificate, Holder } from './certificate.ts';
+import type { Certificate, Holder, Purpose } from './certificate.ts';
 import type { ContractName, Envelope, EnvelopeState, JsonObject, Millis, Party, Reason, Words } from './envelope.ts';
 import type { FaultKind } from './fault.ts';
 
@@ -73,6 +73,8 @@ export interface Submission {
   readonly applicationNo: string;
   readonly itemCode: string;
   readonly channel: string;
+  /** Who sits at the window; absent where nobody does. */
+  readonly clerk?: Purpose['clerk'];
   readonly applicant: JsonObject;
   readonly agent?: JsonObject;
   readonly form: JsonObject;

@@ -67,7 +67,8 @@ export async function gather(item: Item, submission: Submission, facts: Facts, h
     const purpose: Purpose = {
       applicationNo: submission.applicationNo,
       itemCode: item.code,
-      clerk: { officerId: how.appKey, deptUscc: item.owner.uscc },
+      // At a terminal nobody sits: the app that submits answers for the question.
+      clerk: submission.clerk ?? { officerId: how.appKey },
       basis: item.basis,
     };
     const holders = (await wanted.holders(facts)) as unknown as readonly Holder[];
