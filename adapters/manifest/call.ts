@@ -88,7 +88,8 @@ export async function callOnce(
         method: send.method,
         headers: {
           ...(send.contentType === undefined ? {} : { 'content-type': send.contentType }),
-          traceparent: means.traceparent,
+          // A log-in belongs to no case.
+          ...(means.traceparent === '' ? {} : { traceparent: means.traceparent }),
           ...send.headers,
           ...texts(object(sealed?.headers)),
         },
