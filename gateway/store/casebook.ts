@@ -6,7 +6,7 @@ import type { StoreDialect } from './dialect.ts';
 import type { Tx } from './group.ts';
 import { type InLine, places } from './places.ts';
 import { inserting, prepared } from './prepared.ts';
-import { type CaseRow, caseOf, changed, type EnvelopeRow, ended, OPEN } from './rows.ts';
+import { type CaseRow, caseOf, changed, type EnvelopeRow, ended, OPEN, spared } from './rows.ts';
 import type { Place, Tables } from './tables.ts';
 
 /** A case as the transaction found it. */
@@ -121,6 +121,18 @@ export function makeCaseBook({ db, dialect, clock }: { db: Kysely<Tables>; diale
       .where('step_no', '=', p.stepNo)
       .where('answer_due', 'is not', null),
   );
+  const takeBack = prepared((p: { caseNo: string; stepNo: string; now: Millis }) =>
+    db
+      .updateTable('envelopes')
+      .set({ place: 'cancelled', wakes_at: null, fence: sql<number>`fence + 1`, updated_at: p.now })
+      .where('case_no', '=', p.caseNo)
+      .where('step_no', '=', p.stepNo)
+      .where(
+        'place',
+        'in',
+        OPEN.filter((place) => place !== 'leased'),
+      ),
+  );
   const insertEnvelopes = inserting(db, 'envelopes', ENVELOPE_COLUMNS);
   const insertEvents = inserting(db, 'events', ['case_no', 'no', 'event']);
 
@@ -184,7 +196,10 @@ export function makeCaseBook({ db, dialect, clock }: { db: Kysely<Tables>; diale
         ...insertEvents(eventRows(caseNo, row.events, change.events)),
       );
       for (const { no } of change.steps ?? []) {
-        if (ended(after.steps, no) && !ended(record.steps, no)) await tx.write(noAnswerDue({ caseNo, stepNo: no }));
+        if (!ended(after.steps, no) || ended(record.steps, no)) continue;
+        await tx.write(noAnswerDue({ caseNo, stepNo: no }));
+        // What a department has answered has reached it; what it was spared must not reach it any more.
+        if (spared(after.steps, no)) await tx.write(takeBack({ caseNo, stepNo: no, now: clock.now() }));
       }
       const added = change.outbox.map(inLine);
       const stand = await arrange(tx, caseNo, held, added);

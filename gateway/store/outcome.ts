@@ -5,7 +5,7 @@ import type { AwaitedAnswer, DeliveryStore, Lease, Recorded } from '../../contra
 import type { Tx } from './group.ts';
 import type { StoreParts } from './parts.ts';
 import { prepared } from './prepared.ts';
-import { changed, type EnvelopeRow, ended, envelopeOf } from './rows.ts';
+import { changed, type EnvelopeRow, ended, envelopeOf, spared } from './rows.ts';
 
 type Outcomes = Pick<DeliveryStore, 'delivered' | 'refused' | 'postponed' | 'parked' | 'returned' | 'awaiting'>;
 
@@ -50,8 +50,9 @@ export function makeOutcomes({ db, group, book, clock }: StoreParts): Outcomes {
       if (row === undefined) return 'overtaken';
       const stored = await book.caseOf(tx, row.case_no);
       const change = await advance(stored.record);
-      const changes = await become(row, changed(stored.record, change), tx);
-      await book.save(tx, { ...row, fence: row.fence + 1, wakes_at: null, ...changes });
+      const after = changed(stored.record, change);
+      const next = { ...row, fence: row.fence + 1, wakes_at: null, ...(await become(row, after, tx)) };
+      await book.save(tx, next.place !== null && spared(after.steps, row.step_no) ? takenBack(next) : next);
       await book.change(tx, stored, change);
       return 'recorded';
     });
@@ -108,7 +109,9 @@ export function makeOutcomes({ db, group, book, clock }: StoreParts): Outcomes {
         if (row === undefined) return 'overtaken';
         // The doubt of a lease that ran out meanwhile is lifted: its holder says that nothing was sent.
         const in_doubt = lease.inDoubt ? 1 : 0;
-        await book.save(tx, { ...row, fence: row.fence + 1, wakes_at: null, place: 'ready', in_doubt });
+        const { record } = await book.caseOf(tx, row.case_no);
+        const next: EnvelopeRow = { ...row, fence: row.fence + 1, wakes_at: null, place: 'ready', in_doubt };
+        await book.save(tx, spared(record.steps, row.step_no) ? takenBack(next) : next);
         await book.rearrange(tx, row.case_no);
         return 'recorded';
       }),
@@ -123,6 +126,11 @@ export function makeOutcomes({ db, group, book, clock }: StoreParts): Outcomes {
         return rows.map(awaited);
       }),
   };
+}
+
+/** Withdrawn while it was under way: what has not reached the party never will. */
+function takenBack(row: EnvelopeRow): EnvelopeRow {
+  return row.place === 'refused' ? row : { ...row, place: 'cancelled', wakes_at: null };
 }
 
 function awaited(row: EnvelopeRow): AwaitedAnswer {

@@ -98,3 +98,8 @@ export function ended(steps: readonly Step[], no: string | null): boolean {
   const state = steps.find((step) => step.no === no)?.state;
   return state !== undefined && FINAL.has(state);
 }
+
+/** Whether a step will never be anybody's: an envelope of it that was leased when it ended is not sent again. */
+export function spared(steps: readonly Step[], no: string | null): boolean {
+  return steps.find((step) => step.no === no)?.state === 'SKIPPED';
+}

@@ -754,6 +754,30 @@ export function storeSuite(name: string, storageFor: () => Promise<Storage>): vo
         assert.equal(after?.submission.form.house, '演示路 2 号');
         assert.equal(await store.changed('nobody', nothing), undefined);
       });
+
+      test('changed: a step that will be nobody’s takes what waits of it back, and what is leased as soon as it is not', async () => {
+        const [near, far] = [fresh('lane'), fresh('lane')];
+        const { caseNo } = await accepted({
+          parties: [near, far, far],
+          sends: [
+            ['01', near],
+            ['02', far],
+            ['03', far],
+          ],
+        });
+        const lease = await only(far);
+        await store.changed(caseNo, async (record) =>
+          change({ steps: ['02', '03'].map((no) => stepIn(record, no, 'SKIPPED')) }),
+        );
+        assert.deepEqual(
+          [await stateOf(`${caseNo}-01`), await stateOf(`${caseNo}-02`), await stateOf(`${caseNo}-03`)],
+          ['waiting', 'leased', 'cancelled'],
+        );
+        const when = { notBefore: clock.now(), costsAttempt: true, inDoubt: false };
+        assert.equal(await store.postponed(lease, fault('unreachable'), when, nothing), 'recorded');
+        assert.equal(await stateOf(`${caseNo}-02`), 'cancelled');
+        assert.deepEqual(await leased(far), []);
+      });
     });
 
     describe('reads', () => {
