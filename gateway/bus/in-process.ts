@@ -52,7 +52,8 @@ export function inProcessBus({ limit = 1_000 }: { readonly limit?: number } = {}
         async stop(returned) {
           lane.subscriber = undefined;
           const left = lane.waiting.splice(0);
-          await Promise.all([...lane.underWay, ...left.map((lease) => returned?.(lease))]);
+          // One that cannot be given back runs out; the others are given back all the same.
+          await Promise.allSettled([...lane.underWay, ...left.map((lease) => returned?.(lease))]);
         },
       };
     },

@@ -1,36 +1,64 @@
+import type { Clock } from '../../contracts/ports/clock.ts';
+
+interface Place {
+  readonly go: () => void;
+  readonly leave: () => void;
+}
+
 /**
- * At most `slots` calls at a time; who comes when all are taken waits its turn, first come first served, so that neither filings nor questions starve
- * each other. The queue is bounded.
+ * At most `slots` calls at a time. Who comes when all are taken waits in the line of its kind, first come first served; a slot that comes free goes to
+ * each line in turn, so that a flood of one kind keeps no other out. Every line is bounded, and so is every wait.
  */
 export class Bulkhead {
   readonly #slots: number;
-  readonly #mostWaiting: number;
-  readonly #waiting: { readonly go: () => void }[] = [];
+  readonly #longestLine: number;
+  readonly #clock: Clock;
+  /** In the order in which they are served next. */
+  readonly #lines = new Map<string, Place[]>();
   #taken = 0;
 
-  constructor(slots: number, mostWaiting: number) {
+  constructor({
+    slots,
+    longestLine,
+    clock,
+  }: {
+    readonly slots: number;
+    readonly longestLine: number;
+    readonly clock: Clock;
+  }) {
     this.#slots = slots;
-    this.#mostWaiting = mostWaiting;
+    this.#longestLine = longestLine;
+    this.#clock = clock;
   }
 
-  get taken(): number {
-    return this.#taken;
-  }
-
-  /** Resolves to the release of the slot, which must be called once; undefined when the queue is full, or `giveUp` ended the wait. */
-  enter(giveUp: (leave: () => void) => void): Promise<(() => void) | undefined> {
+  /** Resolves to the release of the slot, which counts once; undefined when the line is too long, or none came free within `waitMs`. */
+  enter(kind: string, waitMs: number): Promise<(() => void) | undefined> {
     if (this.#taken < this.#slots) return Promise.resolve(this.#take());
-    if (this.#waiting.length >= this.#mostWaiting) return Promise.resolve(undefined);
+    const line = this.#lines.get(kind) ?? [];
+    if (line.length >= this.#longestLine) return Promise.resolve(undefined);
+    this.#lines.set(kind, line);
     return new Promise((resolve) => {
-      const place = { go: () => resolve(this.#take()) };
-      this.#waiting.push(place);
-      giveUp(() => {
-        const at = this.#waiting.indexOf(place);
-        if (at === -1) return;
-        this.#waiting.splice(at, 1);
+      const stop = this.#clock.after(waitMs, () => {
+        line.splice(line.indexOf(place), 1);
         resolve(undefined);
       });
+      const place: Place = {
+        go: () => {
+          stop();
+          resolve(this.#take());
+        },
+        leave: () => {
+          stop();
+          resolve(undefined);
+        },
+      };
+      line.push(place);
     });
+  }
+
+  /** Sends away all who wait. */
+  close(): void {
+    for (const line of this.#lines.values()) for (const place of line.splice(0)) place.leave();
   }
 
   #take(): () => void {
@@ -40,7 +68,18 @@ export class Bulkhead {
       if (released) return;
       released = true;
       this.#taken -= 1;
-      this.#waiting.shift()?.go();
+      this.#next();
     };
+  }
+
+  #next(): void {
+    for (const [kind, line] of this.#lines) {
+      const place = line.shift();
+      if (place === undefined) continue;
+      this.#lines.delete(kind);
+      this.#lines.set(kind, line);
+      place.go();
+      return;
+    }
   }
 }

@@ -1,15 +1,18 @@
 import type { Accept } from '../../contracts/ports/adapter.ts';
 import type { Clock } from '../../contracts/ports/clock.ts';
 import type { Contracts } from '../../contracts/ports/contract.ts';
-import type { Message, Party } from '../../contracts/ports/envelope.ts';
-import { Fault } from '../../contracts/ports/fault.ts';
+import type { Millis, Party } from '../../contracts/ports/envelope.ts';
+import { FAULT_POLICY, Fault } from '../../contracts/ports/fault.ts';
 import type { Logger } from '../../contracts/ports/logger.ts';
 import type { Routing } from '../../contracts/ports/routing.ts';
-import type { CaseReads, CaseStore, DeliveryStore } from '../../contracts/ports/store.ts';
+import type { AwaitedAnswer, CaseReads, CaseStore, DeliveryStore, DeskStore } from '../../contracts/ports/store.ts';
 import { checkAnswer, deliverableOf, type LiveParty } from './party.ts';
 
 export interface CollectorParts {
-  readonly store: CaseStore & Pick<DeliveryStore, 'awaiting'> & Pick<CaseReads, 'unmatched'>;
+  readonly store: CaseStore &
+    Pick<DeliveryStore, 'awaiting'> &
+    Pick<DeskStore, 'paused'> &
+    Pick<CaseReads, 'unmatched' | 'lanes'>;
   readonly routing: Routing;
   readonly contracts: Contracts;
   readonly clock: Clock;
@@ -20,35 +23,67 @@ export interface CollectorParts {
   readonly sweepMs: number;
 }
 
-const AT_ONCE = 100;
 /** A message that matches nothing after this long rings: it was not early, it is about something we do not know. */
 const UNMATCHED_RINGS_MS = 10 * 60_000;
+const UNMATCHED_SEEN = 100;
+const MOST_RUNG = 10_000;
+/** For a party whose message we could not keep. */
+const NOT_KEPT_MS = 10_000;
+const LEAST_LOOK_MS = 50;
 
 /** Brings in what departments say later: asks those that are to be asked, keeps what they push, and tries again what came before our own receipt. */
 export class Collector {
   readonly #parts: CollectorParts;
   readonly #rung = new Set<string>();
-  #stopTimer: (() => void) | undefined;
-  #round: Promise<void> | undefined;
+  /** One party's questions never wait for another's. */
+  readonly #asking = new Map<Party, Promise<void>>();
+  #sweeping: Promise<void> = Promise.resolve();
+  #sweptAt: Millis = Number.NEGATIVE_INFINITY;
+  #stopTimer = () => {};
   #running = false;
 
   constructor(parts: CollectorParts) {
     this.#parts = parts;
   }
 
-  /** Given to adapters: resolves when the message is durably kept. Rejects with Fault `malformed` when its result breaks the contract, and nothing is kept. */
-  readonly accept: Accept = (message) =>
-    this.#parts.store.collected(message, (envelope, same) => this.#advance(envelope, same));
+  /**
+   * Given to the party's adapter: resolves when the message is durably kept. Rejects, and nothing is kept, with Fault `malformed` when its result breaks the
+   * contract, and with Fault `busy` when our own store did not take it.
+   */
+  accept(party: Party): Accept {
+    return async (message) => {
+      const { store, clock, log } = this.#parts;
+      try {
+        return await store.collected({ ...message, from: party }, this.#advance);
+      } catch (error) {
+        if (error instanceof Fault) throw error;
+        log.error('a message could not be kept; the party is told so', { party, error });
+        const reason = { code: 'notKept', zh: '暂时无法接收，请稍后重送', en: 'it could not be kept; send it again' };
+        throw new Fault('busy', { until: clock.now() + NOT_KEPT_MS, reason, cause: error });
+      }
+    };
+  }
+
+  /** Tries again what this party said before our own receipt was written down. Never rejects. */
+  async rematch(party: Party | null): Promise<void> {
+    const { store, log } = this.#parts;
+    try {
+      await store.rematch(party, this.#advance);
+    } catch (error) {
+      log.warn('kept messages could not be tried again; they are at the next sweep', { party, error });
+    }
+  }
 
   start(): void {
     this.#running = true;
     this.#schedule();
   }
 
+  /** Resolves when no question is under way any more. */
   async stop(): Promise<void> {
     this.#running = false;
-    this.#stopTimer?.();
-    await this.#round;
+    this.#stopTimer();
+    await Promise.all([this.#sweeping, ...this.#asking.values()]);
   }
 
   readonly #advance: Parameters<CaseStore['collected']>[1] = (envelope, message) => {
@@ -60,69 +95,96 @@ export class Collector {
 
   /** As often as the most impatient party is to be asked, and no more seldom than the sweep. */
   #schedule(): void {
-    if (!this.#running) return;
-    const { clock, parties, sweepMs } = this.#parts;
-    const soonest = Math.min(
-      sweepMs,
-      ...parties().flatMap(({ facts }) => facts.terms.askAfterMs.map((ms) => Math.max(50, ms / 2))),
-    );
-    this.#stopTimer = clock.after(soonest, () => {
-      this.#round = this.#look().finally(() => {
-        this.#round = undefined;
-        this.#schedule();
-      });
-    });
+    const { clock, sweepMs } = this.#parts;
+    const delays = this.#asked().flatMap(({ facts }) => facts.terms.askAfterMs);
+    const wait = Math.min(sweepMs, ...delays.map((ms) => Math.max(LEAST_LOOK_MS, ms / 2)));
+    this.#stopTimer = clock.after(wait, () => void this.#look().then(() => this.#running && this.#schedule()));
   }
 
   async #look(): Promise<void> {
-    const { store, log, parties } = this.#parts;
+    const { store, clock, log, sweepMs } = this.#parts;
+    const now = clock.now();
+    if (now - this.#sweptAt >= sweepMs) {
+      this.#sweptAt = now;
+      this.#sweeping = this.rematch(null).then(() => this.#ring());
+    }
+    const idle = this.#asked().filter(({ facts }) => !this.#asking.has(facts.party));
+    if (idle.length === 0) return;
     try {
-      await Promise.all(parties().map((live) => this.#ask(live)));
-      await store.rematch(null, this.#advance);
-      await this.#ring(await store.unmatched(null, AT_ONCE));
+      const lanes = await store.lanes();
+      for (const live of idle) {
+        const { party } = live.facts;
+        // A lane that was stopped is not asked either, until a person lets it go on.
+        if (!this.#running || lanes.some(({ lane, paused }) => lane === party && paused !== null)) continue;
+        this.#asking.set(
+          party,
+          this.#askAll(live).finally(() => this.#asking.delete(party)),
+        );
+      }
     } catch (error) {
       log.warn('collecting could not reach the store; it looks again', { error });
     }
   }
 
-  /** Each question is a call of its own, so that one that hangs keeps no other back. */
-  async #ask({ facts, adapter, guard }: LiveParty): Promise<void> {
-    const { store, clock, log } = this.#parts;
-    const { collect } = adapter;
-    if (collect === undefined || facts.terms.askAfterMs.length === 0) return;
-    const awaited = await store.awaiting({
-      party: facts.party,
-      limit: AT_ONCE,
-      now: clock.now(),
-      scheduleMs: facts.terms.askAfterMs,
-    });
-    await Promise.all(
-      awaited.map(async (one) => {
-        const { id, traceparent } = one.envelope;
-        try {
-          await guard.call({ group: 'deliver', name: 'collect', write: false, attempt: 1, traceparent }, (call) =>
-            collect.call(adapter, [one], this.accept, call),
-          );
-        } catch (error) {
-          const fault = Fault.from(error);
-          const fields = { envelope: id, party: facts.party, fault: fault.kind, code: fault.reason.code, traceparent };
-          // It is asked again on schedule; an answer that makes no sense will not mend itself.
-          if (fault.kind === 'malformed' || fault.kind === 'unauthorized')
-            log.error('an answer could not be collected', { ...fields, reason: fault.reason.en });
-          else log.warn('an answer could not be asked for', fields);
-        }
-      }),
-    );
+  #asked(): readonly LiveParty[] {
+    return this.#parts
+      .parties()
+      .filter(({ adapter, facts }) => adapter.collect !== undefined && facts.terms.askAfterMs.length > 0);
   }
 
-  async #ring(kept: readonly (Message & { readonly receivedAt: number })[]): Promise<void> {
-    const { clock, log } = this.#parts;
-    for (const { from, dedupe, receivedAt, about } of kept) {
-      const name = `${from}/${dedupe}`;
-      if (clock.now() - receivedAt < UNMATCHED_RINGS_MS || this.#rung.has(name)) continue;
-      if (this.#rung.size > 10_000) this.#rung.clear();
-      this.#rung.add(name);
-      log.error('a message matches no envelope: a person must look at it', { party: from, about });
+  /** Asks for every answer that is due, a few at a time; a party that is away is not asked further. Never rejects. */
+  async #askAll(live: LiveParty): Promise<void> {
+    const { store, clock, log } = this.#parts;
+    const { party, terms } = live.facts;
+    try {
+      for (;;) {
+        const awaited = await store.awaiting({
+          party,
+          limit: terms.concurrency,
+          now: clock.now(),
+          scheduleMs: terms.askAfterMs,
+        });
+        const there = await Promise.all(awaited.map((one) => this.#ask(live, one)));
+        if (!this.#running || awaited.length < terms.concurrency || there.includes(false)) return;
+      }
+    } catch (error) {
+      log.warn('collecting could not reach the store; it looks again', { party, error });
+    }
+  }
+
+  /** One question, a call of its own, so that one that hangs keeps no other back. False: the party is not to be asked further now. */
+  async #ask({ facts, adapter, guard }: LiveParty, one: AwaitedAnswer): Promise<boolean> {
+    const { id, traceparent } = one.envelope;
+    try {
+      await guard.call(
+        { group: 'deliver', name: 'collect', write: false, attempt: 1, traceparent },
+        async (call) => await adapter.collect?.([one], this.accept(facts.party), call),
+      );
+      return true;
+    } catch (error) {
+      const { kind, reason, cause } = Fault.from(error);
+      const line = this.#parts.log.with({ envelope: id, party: facts.party, traceparent });
+      const fields = { fault: kind, code: reason.code, reason: reason.en };
+      // It is asked again on schedule; an answer that makes no sense, and a key that is not accepted, will not mend themselves.
+      if (FAULT_POLICY[kind].rings) line.error('an answer could not be collected', { ...fields, cause });
+      else line.debug('an answer could not be asked for', fields);
+      if (kind === 'unauthorized') await this.#parts.store.paused(facts.party, 'gateway', reason.zh);
+      return kind === 'malformed' || kind === 'refused';
+    }
+  }
+
+  async #ring(): Promise<void> {
+    const { store, clock, log } = this.#parts;
+    try {
+      for (const { from, dedupe, receivedAt, about } of await store.unmatched(null, UNMATCHED_SEEN)) {
+        const name = `${from}/${dedupe}`;
+        if (clock.now() - receivedAt < UNMATCHED_RINGS_MS || this.#rung.has(name)) continue;
+        if (this.#rung.size >= MOST_RUNG) this.#rung.clear();
+        this.#rung.add(name);
+        log.error('a message matches no envelope: a person must look at it', { party: from, about });
+      }
+    } catch (error) {
+      log.warn('kept messages could not be read; they are at the next sweep', { error });
     }
   }
 }

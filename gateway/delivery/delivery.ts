@@ -54,8 +54,10 @@ export interface Delivery {
   stop(): Promise<void>;
 }
 
-/** Time for an inquiry and a delivery, and to write both down, within one lease. */
+/** Beside an inquiry and a delivery: to wait for a slot, and to write down what became of them. */
 const LEASE_SPARE_MS = 10_000;
+/** For calls that were aborted by a stop to be written down, and for an adapter to close its sockets. */
+const LAST_WORDS_MS = 1_000;
 
 export function makeDelivery(parts: DeliveryParts): Delivery {
   const { store, bus, routing, contracts, clock, log, metrics, settings } = parts;
@@ -63,23 +65,11 @@ export function makeDelivery(parts: DeliveryParts): Delivery {
     Party,
     LiveParty & { readonly subscription: Subscription; readonly source: CertificateSource | undefined }
   >();
+  /** Still known while their last calls end: what becomes of those is read from their terms. */
+  const leaving = new Set<Party>();
   const party = (name: Party): LiveParty | undefined => live.get(name);
   const parties = (): readonly LiveParty[] => [...live.values()];
 
-  const dispatch = makeDispatcher({ store, routing, contracts, clock, log, metrics, party });
-  const relay = new Relay({
-    store,
-    bus,
-    clock,
-    log,
-    sweepMs: settings.sweepMs,
-    lanes: () =>
-      parties().map(({ facts: { party: lane, terms } }) => ({
-        lane,
-        limit: terms.concurrency,
-        leaseMs: Math.max(settings.leaseMs, 2 * terms.deadlineMs + LEASE_SPARE_MS),
-      })),
-  });
   const collector = new Collector({
     store,
     routing,
@@ -90,23 +80,57 @@ export function makeDelivery(parts: DeliveryParts): Delivery {
     parties,
     sweepMs: settings.askSweepMs,
   });
+  const dispatch = makeDispatcher({
+    store,
+    routing,
+    contracts,
+    clock,
+    log,
+    metrics,
+    party,
+    rematch: (name) => collector.rematch(name),
+  });
+  const relay = new Relay({
+    store,
+    bus,
+    clock,
+    log,
+    sweepMs: settings.sweepMs,
+    lanes: () =>
+      parties()
+        .filter(({ facts }) => !leaving.has(facts.party))
+        .map(({ facts: { party: lane, terms } }) => ({
+          lane,
+          limit: terms.concurrency,
+          leaseMs: Math.max(settings.leaseMs, 2 * terms.deadlineMs + LEASE_SPARE_MS),
+        })),
+  });
 
   async function disconnect(name: Party): Promise<void> {
-    const leaving = live.get(name);
-    if (leaving === undefined) return;
+    const going = live.get(name);
+    if (going === undefined || leaving.has(name)) return;
+    leaving.add(name);
+    const drained = going.subscription.stop((lease) => store.returned(lease).then(() => {}));
+    await bounded(drained, settings.stopMs, clock);
+    // What has not ended by now is aborted, and may still say what became of it.
+    going.guard.close();
+    await bounded(drained, LAST_WORDS_MS, clock);
+    await bounded(going.adapter.close(), LAST_WORDS_MS, clock);
     live.delete(name);
-    await bounded(
-      leaving.subscription.stop((lease) => store.returned(lease).then(() => {})),
-      settings.stopMs,
-      clock,
-    );
-    leaving.guard.close();
-    await leaving.adapter.close();
+    leaving.delete(name);
   }
 
   return {
     party,
-    departments: makeDepartments({ parties, party, store, accept: collector.accept, contracts, clock, log }),
+    departments: makeDepartments({
+      parties,
+      party,
+      store,
+      accept: (name) => collector.accept(name),
+      contracts,
+      clock,
+      log,
+    }),
     desk: makeDesk(store, routing, (lane) => live.has(lane), log),
     committed: (lanes) => relay.wake(lanes),
 

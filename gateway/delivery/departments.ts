@@ -2,7 +2,7 @@ import type { Accept } from '../../contracts/ports/adapter.ts';
 import type { Clock } from '../../contracts/ports/clock.ts';
 import { type Contracts, Unfit } from '../../contracts/ports/contract.ts';
 import type { JsonObject, Party } from '../../contracts/ports/envelope.ts';
-import { Fault } from '../../contracts/ports/fault.ts';
+import { FAULT_POLICY, Fault } from '../../contracts/ports/fault.ts';
 import type { Logger } from '../../contracts/ports/logger.ts';
 import type { Departments, DepartmentView } from '../../contracts/ports/services.ts';
 import type { CaseReads, LaneState } from '../../contracts/ports/store.ts';
@@ -12,23 +12,21 @@ export interface DepartmentsParts {
   readonly parties: () => readonly LiveParty[];
   readonly party: (party: Party) => LiveParty | undefined;
   readonly store: Pick<CaseReads, 'lanes'>;
-  readonly accept: Accept;
+  /** For what this party says. */
+  readonly accept: (party: Party) => Accept;
   readonly contracts: Contracts;
   readonly clock: Clock;
   readonly log: Logger;
 }
 
 const CALLBACK_MS = 10_000;
+/** For an adapter to let go and to answer in the party's words. */
+const LAST_WORD_MS = 250;
+const CALLBACK_BYTES = 1_048_576;
 
-export function makeDepartments({
-  parties,
-  party,
-  store,
-  accept,
-  contracts,
-  clock,
-  log,
-}: DepartmentsParts): Departments {
+export function makeDepartments(parts: DepartmentsParts): Departments {
+  const { parties, party, store, contracts, clock, log } = parts;
+
   function live(name: Party): LiveParty {
     const found = party(name);
     if (found === undefined)
@@ -69,26 +67,30 @@ export function makeDepartments({
           { zh: '查询内容不符合契约', en: `the question breaks ${asked.request}` },
           problems,
         );
-      let reply: JsonObject;
       try {
-        reply = await guard.call({ group: 'query', name: queryName, write: false, attempt: 1, traceparent }, (call) =>
-          query.call(adapter, queryName, body as JsonObject, call),
+        return await guard.call(
+          { group: 'query', name: queryName, write: false, attempt: 1, traceparent },
+          async (call) => {
+            const reply = await query.call(adapter, queryName, body as JsonObject, call);
+            const broken = contracts.problems(asked.reply, reply);
+            if (broken.length === 0) return reply;
+            const places = broken.map(({ pointer, code }) => `${pointer || '/'} ${code}`).join('; ');
+            throw new Fault('malformed', {
+              reason: {
+                code: 'replyBroken',
+                zh: `该部门的答复不符合契约 ${asked.reply}：${places}`,
+                en: `the department's reply breaks ${asked.reply}: ${places}`,
+              },
+            });
+          },
         );
       } catch (error) {
-        throw unanswered(Fault.from(error), clock.now());
+        const fault = Fault.from(error);
+        const fields = { party: name, query: queryName, traceparent, fault: fault.kind, code: fault.reason.code };
+        if (FAULT_POLICY[fault.kind].rings)
+          log.error('a question could not be answered', { ...fields, reason: fault.reason.en, cause: fault.cause });
+        throw unanswered(fault, clock.now());
       }
-      const broken = contracts.problems(asked.reply, reply);
-      if (broken.length === 0) return reply;
-      log.error('a reply broke its contract', {
-        party: name,
-        query: queryName,
-        traceparent,
-        problems: broken.map(({ pointer, code }) => `${pointer} ${code}`),
-      });
-      throw new Unfit(502, 'replyBroken', {
-        zh: '该部门的答复不符合契约',
-        en: `the department's reply breaks ${asked.reply}`,
-      });
     },
 
     async callback(name, request, traceparent) {
@@ -96,21 +98,51 @@ export function makeDepartments({
       const { callback } = adapter;
       if (callback === undefined)
         throw new Unfit(404, 'noCallbacks', { zh: '该部门不使用回调', en: 'this department sends no callbacks' });
-      const own = new AbortController();
-      // Theirs to us, so outside their breaker; bounded all the same.
-      const stop = clock.after(CALLBACK_MS, () => own.abort());
-      try {
-        return await callback.call(adapter, request, accept, {
-          signal: own.signal,
-          attempt: 1,
-          traceparent,
-          log: log.with({ party: name, traceparent }),
+      if (request.body.byteLength > CALLBACK_BYTES)
+        throw new Unfit(413, 'tooLarge', {
+          zh: `回调内容超过 ${CALLBACK_BYTES} 字节`,
+          en: `a callback has at most ${CALLBACK_BYTES} bytes`,
         });
-      } finally {
-        stop();
+      const line = log.with({ party: name, traceparent });
+      const accept: Accept = async (message) => {
+        try {
+          return await parts.accept(name)(message);
+        } catch (error) {
+          const { kind, reason } = Fault.from(error);
+          if (FAULT_POLICY[kind].rings)
+            line.error('a pushed message was not taken', { fault: kind, code: reason.code, reason: reason.en });
+          throw error;
+        }
+      };
+      try {
+        return await withinTime(clock, (signal) =>
+          callback.call(adapter, request, accept, { signal, attempt: 1, traceparent, log: line }),
+        );
+      } catch (error) {
+        if (error instanceof Unfit) throw error;
+        line.error('a callback could not be answered', { error });
+        throw notTaken();
       }
     },
   };
+}
+
+/** Theirs to us, so outside their breaker; bounded all the same. */
+function withinTime<T>(clock: Clock, run: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const own = new AbortController();
+  return new Promise((resolve, reject) => {
+    let stopLast = () => {};
+    const stop = clock.after(CALLBACK_MS, () => {
+      own.abort(new Error(`not read within ${CALLBACK_MS} ms`));
+      stopLast = clock.after(LAST_WORD_MS, () => reject(notTaken()));
+    });
+    run(own.signal)
+      .then(resolve, reject)
+      .finally(() => {
+        stop();
+        stopLast();
+      });
+  });
 }
 
 function view({ facts, guard }: LiveParty, lanes: readonly LaneState[]): DepartmentView {
@@ -139,6 +171,10 @@ function view({ facts, guard }: LiveParty, lanes: readonly LaneState[]): Departm
   };
 }
 
+function notTaken(): Unfit {
+  return new Unfit(503, 'notTaken', { zh: '暂时无法接收，请稍后重送', en: 'not taken; send it again' }, [], 10);
+}
+
 /** A question has no effect: what went wrong is told, and whoever asked may ask again. */
 function unanswered({ kind, reason, until }: Fault, now: number): Unfit {
   const words = { zh: `${reason.zh}（${reason.code}）`, en: `${reason.en} (${reason.code})` };
@@ -147,12 +183,13 @@ function unanswered({ kind, reason, until }: Fault, now: number): Unfit {
     case 'refused':
       return new Unfit(422, 'refusedByDepartment', words);
     case 'malformed':
-      return new Unfit(502, 'replyUnreadable', words);
+      return new Unfit(502, 'replyBroken', words);
     case 'unauthorized':
       return new Unfit(502, 'notAcceptedByDepartment', words);
     case 'busy':
       return new Unfit(503, 'departmentBusy', words, [], seconds);
     case 'unreachable':
+      if (reason.code === 'deadline') return new Unfit(504, 'departmentSilent', words, [], seconds);
       return new Unfit(503, 'departmentUnreachable', words, [], seconds);
     case 'inDoubt':
       return new Unfit(504, 'departmentSilent', words, [], seconds);

@@ -39,9 +39,11 @@ export function makeDesk(store: DeskStore, routing: Routing, hasLane: (lane: str
     },
     async hold(caseNo, by, reason) {
       if (!(await store.held(caseNo, true, routing.held(true, by, reason)))) throw noCase();
+      log.info('case stopped by a person', { case: caseNo, by });
     },
     async unhold(caseNo, by) {
       if (!(await store.held(caseNo, false, routing.held(false, by, '')))) throw noCase();
+      log.info('case resumed by a person', { case: caseNo, by });
     },
   };
 }

@@ -1,4 +1,3 @@
-import { setTimeout as rest } from 'node:timers/promises';
 import type { Clock } from '../../contracts/ports/clock.ts';
 import type { Contracts } from '../../contracts/ports/contract.ts';
 import type { Envelope, Party, Receipt } from '../../contracts/ports/envelope.ts';
@@ -6,22 +5,29 @@ import { Fault } from '../../contracts/ports/fault.ts';
 import type { Logger } from '../../contracts/ports/logger.ts';
 import type { Metrics } from '../../contracts/ports/observe.ts';
 import type { Routing } from '../../contracts/ports/routing.ts';
-import type { CaseStore, DeliveryStore, DeskStore, Lease } from '../../contracts/ports/store.ts';
+import type { DeliveryStore, DeskStore, Lease, Recorded } from '../../contracts/ports/store.ts';
 import { outcome } from './outcome.ts';
 import { checkAnswer, deliverableOf, type LiveParty } from './party.ts';
 
 export interface DispatcherParts {
-  readonly store: DeliveryStore & Pick<DeskStore, 'paused'> & Pick<CaseStore, 'rematch'>;
+  readonly store: DeliveryStore & Pick<DeskStore, 'paused'>;
   readonly routing: Routing;
   readonly contracts: Contracts;
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Pick<Metrics, 'delivered'>;
   readonly party: (party: Party) => LiveParty | undefined;
+  /** Tries again what this party said before our own receipt was written down. */
+  readonly rematch: (party: Party) => Promise<void>;
 }
 
-/** Not enough time left to send and to hear: the lease is let run out instead. */
-const MARGIN_MS = 500;
+/** What came of taking an envelope to its party. `inDoubt`: whether it may have arrived, as known before the fault. */
+type Carried =
+  | { readonly receipt: Receipt; readonly asked: boolean }
+  | { readonly fault: Fault; readonly inDoubt: boolean };
+
+/** Beside the deadline of a call: for its last word, and to write down what became of it. */
+const MARGIN_MS = 2_000;
 /** How often a store that is away is tried again before the word is given up and the lease left to run out. */
 const STORE_TRIES = 6;
 const STORE_REST_MS = 250;
@@ -34,88 +40,80 @@ export function makeDispatcher(parts: DispatcherParts): (lease: Lease) => Promis
   const { store, routing, contracts, clock, log, metrics } = parts;
 
   return async (lease) => {
-    const { envelope } = lease;
-    const fields = {
-      envelope: envelope.id,
-      party: envelope.to,
-      contract: envelope.contract,
-      traceparent: envelope.traceparent,
-    };
-    const party = parts.party(envelope.to);
+    const { id, to, contract, traceparent } = lease.envelope;
+    const line = log.with({ envelope: id, party: to, contract, traceparent });
     try {
-      if (party === undefined || clock.now() + MARGIN_MS >= lease.until) {
-        await store.returned(lease);
-        return;
-      }
-      const line = log.with(fields);
-      const started = clock.now();
-      const { receipt, asked } = await carry(lease, party);
-      if (receipt instanceof Failed) return await fell(lease, party, receipt, line);
-      const { terms } = party.facts;
-      const later = deliverableOf(party.facts, envelope.contract)?.replies === 'later' && receipt.answer === undefined;
-      const [firstAsk] = terms.askAfterMs;
-      const answerDue =
-        later && party.adapter.collect !== undefined && firstAsk !== undefined ? clock.now() + firstAsk : null;
-      const recorded = await written(
-        () => store.delivered(lease, receipt, routing.delivered(envelope, receipt), answerDue),
-        line,
-      );
-      if (recorded !== 'recorded') return;
-      metrics.delivered(envelope.to, (clock.now() - envelope.createdAt) / 1_000);
-      line.info('delivered', {
-        number: receipt.number,
-        duplicate: receipt.duplicate,
-        asked,
-        attempt: lease.attempts + 1,
-        ms: clock.now() - started,
-      });
-      // What they said before our own receipt was written has been kept, and fits now.
-      if (later) await store.rematch(envelope.to, (about, message) => routing.answered(about, message));
+      const party = parts.party(to);
+      if (party === undefined || clock.now() > latestBegin(lease, party)) await store.returned(lease);
+      else await dispatch(lease, party, line);
     } catch (error) {
-      log.error('an envelope could not be written down; its lease runs out and it is looked at again', {
-        ...fields,
-        error,
-      });
+      line.error('an envelope could not be written down; its lease runs out and it is looked at again', { error });
     }
   };
 
+  async function dispatch(lease: Lease, party: LiveParty, line: Logger): Promise<void> {
+    const { envelope } = lease;
+    const started = clock.now();
+    const carried = await carry(lease, party);
+    if ('fault' in carried) return fell(lease, party, carried, line);
+    const { receipt, asked } = carried;
+    const waits =
+      deliverableOf(party.facts, envelope.contract)?.replies === 'later' &&
+      (receipt.answer === undefined || receipt.answer.outcome === 'progress');
+    const [firstAsk] = party.facts.terms.askAfterMs;
+    const answerDue =
+      waits && party.adapter.collect !== undefined && firstAsk !== undefined ? clock.now() + firstAsk : null;
+    const advance = routing.delivered(envelope, receipt);
+    if (!(await recorded(lease, () => store.delivered(lease, receipt, advance, answerDue), line))) return;
+    metrics.delivered(envelope.to, (clock.now() - envelope.createdAt) / 1_000);
+    line.info('delivered', {
+      number: receipt.number,
+      duplicate: receipt.duplicate,
+      asked,
+      attempt: lease.attempts + 1,
+      ms: clock.now() - started,
+    });
+    if (waits) await parts.rematch(envelope.to);
+  }
+
   /** To the wire and back: first the question whether it is there already, when that is in doubt. */
-  async function carry(
-    { envelope, inDoubt, attempts }: Lease,
-    { facts, adapter, guard }: LiveParty,
-  ): Promise<{ receipt: Receipt | Failed; asked: boolean }> {
-    const about = { group: 'deliver', attempt: attempts + 1, traceparent: envelope.traceparent } as const;
-    let doubt = inDoubt;
+  async function carry(lease: Lease, party: LiveParty): Promise<Carried> {
+    const { envelope, attempts } = lease;
+    const { facts, adapter, guard } = party;
+    const about = {
+      group: 'deliver',
+      attempt: attempts + 1,
+      traceparent: envelope.traceparent,
+      notAfter: latestBegin(lease, party),
+    } as const;
+    let { inDoubt } = lease;
     let asked = false;
+    /** Within the call, so that an answer that breaks its contract counts as their failure. */
+    const checked = (receipt: Receipt): Receipt => {
+      if (receipt.answer !== undefined) checkAnswer(receipt.answer, deliverableOf(facts, envelope.contract), contracts);
+      return receipt;
+    };
     try {
       fit(envelope);
-      if (doubt && !facts.terms.idempotent) {
+      if (inDoubt && !facts.terms.idempotent) {
         const { inquire } = adapter;
-        if (inquire === undefined)
-          throw new Fault('inDoubt', {
-            reason: {
-              code: 'cannotAsk',
-              zh: '无法向该部门查询是否已收到',
-              en: 'this department cannot be asked whether it has it',
-            },
-          });
+        if (inquire === undefined) throw cannotAsk();
         asked = true;
-        const known = await guard.call({ ...about, name: 'inquire', write: false }, (call) =>
-          inquire.call(adapter, envelope, call),
-        );
-        if (known !== 'neverArrived') {
-          if (known.answer !== undefined) checkAnswer(known.answer, deliverableOf(facts, envelope.contract), contracts);
-          return { receipt: known, asked };
-        }
-        doubt = false;
+        const known = await guard.call({ ...about, name: 'inquire', write: false }, async (call) => {
+          const answer = await inquire.call(adapter, envelope, call);
+          return answer === 'neverArrived' ? answer : checked(answer);
+        });
+        if (known !== 'neverArrived') return { receipt: known, asked };
+        inDoubt = false;
+        asked = false;
       }
-      const receipt = await guard.call({ ...about, name: 'deliver', write: true }, (call) =>
-        adapter.deliver(envelope, call),
+      const receipt = await guard.call({ ...about, name: 'deliver', write: true }, async (call) =>
+        checked(await adapter.deliver(envelope, call)),
       );
-      if (receipt.answer !== undefined) checkAnswer(receipt.answer, deliverableOf(facts, envelope.contract), contracts);
       return { receipt, asked };
     } catch (error) {
-      return { receipt: new Failed(Fault.from(error), doubt), asked };
+      const fault = Fault.from(error);
+      return { fault: asked && fault.kind === 'refused' ? questionRefused(fault) : fault, inDoubt };
     }
   }
 
@@ -138,13 +136,13 @@ export function makeDispatcher(parts: DispatcherParts): (lease: Lease) => Promis
   async function fell(
     lease: Lease,
     { facts, adapter }: LiveParty,
-    { fault, doubt }: Failed,
+    { fault, inDoubt }: Extract<Carried, { fault: Fault }>,
     line: Logger,
   ): Promise<void> {
     const { envelope, attempts } = lease;
     const next = outcome(fault, {
       attempts,
-      inDoubt: doubt,
+      inDoubt,
       canInquire: adapter.inquire !== undefined,
       terms: facts.terms,
       now: clock.now(),
@@ -152,47 +150,90 @@ export function makeDispatcher(parts: DispatcherParts): (lease: Lease) => Promis
     });
     const told = { fault: fault.kind, code: fault.reason.code, reason: next.fault.reason.en, attempt: attempts + 1 };
     switch (next.next) {
-      case 'refused':
-        line.info('refused', told);
-        await written(() => store.refused(lease, next.fault, routing.refused(envelope, next.fault)), line);
+      case 'refused': {
+        const advance = routing.refused(envelope, next.fault);
+        if (await recorded(lease, () => store.refused(lease, next.fault, advance), line)) line.info('refused', told);
         return;
+      }
       case 'parked':
-        line.error('parked: a person must look at it', { ...told, cause: fault.cause });
-        await written(() => store.parked(lease, next.fault, routing.parked(envelope, next.fault)), line);
+        if (await park(lease, next.fault, line))
+          line.error('parked: a person must look at it', { ...told, cause: fault.cause });
         return;
-      case 'postponed':
+      case 'postponed': {
         if (next.parkLane) {
           line.error('lane parked: our key, seal or session is not accepted', told);
           await written(() => store.paused(envelope.to, 'gateway', fault.reason.zh), line);
-        } else line.warn('waits', { ...told, until: new Date(next.notBefore).toISOString() });
-        await written(
-          () => store.postponed(lease, next.fault, next, routing.postponed(envelope, next.fault, next.notBefore)),
-          line,
-        );
+        }
+        const advance = routing.postponed(envelope, next.fault, next.notBefore);
+        if (!(await recorded(lease, () => store.postponed(lease, next.fault, next, advance), line))) return;
+        // Who is told to wait has not failed: the breaker's own line, or the calendar, says why.
+        const level = fault.kind === 'busy' || next.parkLane ? 'debug' : 'warn';
+        line[level]('waits', { ...told, until: new Date(next.notBefore).toISOString() });
+      }
     }
+  }
+
+  /**
+   * Writes down a word about a lease; false when another has the envelope by now. What the store takes from nobody, though it is there (the case cannot be
+   * advanced: its item has gone from the catalogue, say), is put before a person.
+   */
+  async function recorded(lease: Lease, write: () => Promise<Recorded>, line: Logger): Promise<boolean> {
+    try {
+      return ours(await written(write, line), line);
+    } catch (error) {
+      const reason = {
+        code: 'notWrittenDown',
+        zh: '部门已答复，但办件无法继续，请人工处理',
+        en: 'the party has answered, and the case cannot be advanced',
+      };
+      const fault = new Fault('malformed', { ours: true, maybeArrived: true, reason, cause: error });
+      const parked = await store.parked(lease, fault, routing.parked(lease.envelope, fault)).catch(() => {
+        throw error;
+      });
+      if (ours(parked, line)) line.error('parked: a person must look at it', { ...reason, reason: reason.en, error });
+      return false;
+    }
+  }
+
+  async function park(lease: Lease, fault: Fault, line: Logger): Promise<boolean> {
+    const advance = routing.parked(lease.envelope, fault);
+    return ours(await written(() => store.parked(lease, fault, advance), line), line);
+  }
+
+  function ours(word: Recorded, line: Logger): boolean {
+    if (word === 'overtaken') line.warn('overtaken: another has this envelope now, and this word is ignored');
+    return word === 'recorded';
   }
 
   async function written<T>(write: () => Promise<T>, line: Logger): Promise<T> {
     for (let tries = 1; ; tries += 1) {
       try {
-        const recorded = await write();
-        if (recorded === 'overtaken') line.warn('overtaken: another has this envelope now, and this word is ignored');
-        return recorded;
+        return await write();
       } catch (error) {
         if (tries >= STORE_TRIES) throw error;
         line.warn('the store did not take a word; trying again', { error, tries });
-        await rest(STORE_REST_MS * tries);
+        await new Promise<void>((resolve) => void clock.after(STORE_REST_MS * tries, resolve));
       }
     }
   }
 }
 
-class Failed {
-  readonly fault: Fault;
-  /** Whether it may have arrived, as known before this fault. */
-  readonly doubt: boolean;
-  constructor(fault: Fault, doubt: boolean) {
-    this.fault = fault;
-    this.doubt = doubt;
-  }
+/** A call that begins later would outlast its lease, and somebody else would send the same envelope beside it. */
+function latestBegin({ until }: Lease, { facts }: LiveParty): number {
+  return until - facts.terms.deadlineMs - MARGIN_MS;
+}
+
+function cannotAsk(): Fault {
+  return new Fault('inDoubt', {
+    reason: {
+      code: 'cannotAsk',
+      zh: '无法向该部门查询是否已收到',
+      en: 'this department cannot be asked whether it has it',
+    },
+  });
+}
+
+/** They refused the question, and have said nothing about the envelope itself. */
+function questionRefused(fault: Fault): Fault {
+  return new Fault('inDoubt', { reason: fault.reason, cause: fault });
 }

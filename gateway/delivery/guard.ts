@@ -19,27 +19,38 @@ export interface GuardParts {
 
 export interface GuardedCall {
   readonly group: OperationGroup;
-  /** For the log and the metrics: `deliver`, `inquire`, a query's name … */
+  /** For the log: `deliver`, `inquire`, a query's name … */
   readonly name: string;
   /** Whether silence leaves doubt: it does for a delivery, and for nothing else. */
   readonly write: boolean;
   readonly attempt: number;
   readonly traceparent: string;
+  /** The call is not begun after this time: the lease behind it would run out while it is under way. */
+  readonly notAfter?: Millis;
 }
 
-const GROUPS: readonly OperationGroup[] = ['deliver', 'query', 'certificates'];
+interface Breaker {
+  readonly circuit: CircuitBreaker<[() => Promise<unknown>]>;
+  openUntil: Millis;
+}
+
 /** How long a call that was aborted may take to say what became of it. */
 const LAST_WORD_MS = 250;
 /** How long a slot stays taken by a call that ignores its abort. */
 const GRACE_MS = 30_000;
 const WAITING_PER_SLOT = 16;
+/** Over which those who were told to come back after a rest are spread. */
+const SPREAD_MS = { closed: 60_000, minute: 10_000, day: 60_000, full: 1_000 };
 
 /**
- * The one doorway to a party. In this order: is it open, is there quota, is the breaker closed, is there a slot; then the call, with a deadline of its own.
- * Every call's log line and metrics are written here and nowhere else. Throws Fault only.
+ * The one doorway to a party. In this order: is it open, is there quota, is the breaker of this group closed, is there a slot; then the call, with a
+ * deadline of its own. Every call's log line and metrics are written here and nowhere else. Throws Fault only.
  *
- * Opossum decides when a breaker opens, and nothing else: it has no timeout and no capacity of its own here, because its timeout frees the slot of a call
- * that goes on, a full capacity counts as a failure, and a trial that hangs would block the party for ever.
+ * All groups share the party's slots, and each group has a line of its own for them (`Bulkhead`): so a flood of questions keeps no filing out.
+ *
+ * Opossum keeps a breaker's state and lets one trial through, and nothing else: it has no timeout and no capacity of its own here, because its timeout
+ * frees the slot of a call that goes on, a full capacity counts as a failure, one AbortController would abort everybody's call, and a trial that hangs
+ * would block the party for ever.
  */
 export class Guard {
   readonly #facts: PartyFacts;
@@ -48,133 +59,157 @@ export class Guard {
   readonly #metrics: GuardParts['metrics'];
   readonly #bulkhead: Bulkhead;
   readonly #quota: Quota | undefined;
-  readonly #breakers: ReadonlyMap<
-    OperationGroup,
-    { readonly circuit: CircuitBreaker<[() => Promise<unknown>]>; openUntil: Millis | null }
-  >;
+  readonly #breakers: Readonly<Record<OperationGroup, Breaker>>;
+  /** Aborts each call that is under way. */
+  readonly #underWay = new Set<(reason: Reason) => void>();
+  #closed = false;
 
   constructor({ facts, clock, log, metrics }: GuardParts) {
     this.#facts = facts;
     this.#clock = clock;
-    this.#log = log;
+    this.#log = log.with({ party: facts.party });
     this.#metrics = metrics;
     const { concurrency, quota } = facts.terms;
-    this.#bulkhead = new Bulkhead(concurrency, concurrency * WAITING_PER_SLOT);
+    this.#bulkhead = new Bulkhead({ slots: concurrency, longestLine: concurrency * WAITING_PER_SLOT, clock });
     this.#quota = quota === null ? undefined : new Quota(quota, clock);
-    this.#breakers = new Map(GROUPS.map((group) => [group, this.#breaker(group)]));
+    this.#breakers = {
+      deliver: this.#breaker('deliver'),
+      query: this.#breaker('query'),
+      certificates: this.#breaker('certificates'),
+    };
   }
 
   async call<T>(what: GuardedCall, run: (call: Call) => Promise<T>): Promise<T> {
+    const { group, name, attempt, traceparent } = what;
     const started = this.#clock.now();
-    let outcome = 'done';
+    let outcome: string = 'done';
+    let code: string | undefined;
     try {
       return await this.#admitted(what, run);
     } catch (error) {
       const fault = Fault.from(error);
       outcome = fault.kind;
+      code = fault.reason.code;
       this.#metrics.fault(this.#facts.party, fault.kind);
       throw fault;
     } finally {
       const ms = this.#clock.now() - started;
-      this.#metrics.called(this.#facts.party, what.group, outcome, ms / 1_000);
-      this.#log.debug('called', {
-        party: this.#facts.party,
-        group: what.group,
-        call: what.name,
-        attempt: what.attempt,
-        outcome,
-        ms,
-        traceparent: what.traceparent,
-      });
+      this.#metrics.called(this.#facts.party, group, outcome, ms / 1_000);
+      this.#log.debug('called', { group, call: name, attempt, outcome, code, ms, traceparent });
     }
   }
 
   async #admitted<T>(what: GuardedCall, run: (call: Call) => Promise<T>): Promise<T> {
-    const { terms } = this.#facts;
-    const opens = opensAt(terms.closed, this.#clock.now());
-    if (opens !== null)
-      throw busy(opens + this.#spread(60_000), {
-        code: 'closedHours',
-        zh: `该部门系统不在服务时间，${clockTime(opens)} 开放`,
-        en: `the department is closed until ${clockTime(opens)}`,
-      });
-    this.#refuseWhenOpen(what.group);
-    const release = await this.#bulkhead.enter((leave) => void this.#clock.after(terms.deadlineMs, leave));
+    const { deadlineMs } = this.#facts.terms;
+    this.#refuse(what);
+    const spare = (what.notAfter ?? Number.POSITIVE_INFINITY) - this.#clock.now();
+    const release = await this.#bulkhead.enter(what.group, Math.min(deadlineMs, spare));
     if (release === undefined)
-      throw busy(this.#clock.now() + 1_000 + this.#spread(1_000), {
+      throw busy(this.#clock.now() + 1_000 + this.#spread(SPREAD_MS.full), {
         code: 'bulkheadFull',
         zh: '该部门同时处理的请求已达上限，稍后继续',
         en: 'as many calls as this department takes are under way',
       });
     try {
-      // Others may have found out meanwhile that it is away.
-      this.#refuseWhenOpen(what.group);
-      const again = this.#quota?.take() ?? null;
-      if (again !== null)
-        throw busy(again + this.#spread(60_000), {
-          code: 'quotaUsedUp',
-          zh: `该部门的调用配额已用完，${clockTime(again)} 恢复`,
-          en: `the department's quota is used up until ${clockTime(again)}`,
-        });
+      // While this call waited for its slot, others may have found out that the party is away.
+      this.#refuse(what);
     } catch (error) {
       release();
       throw error;
     }
-    const circuit = this.#breakers.get(what.group)?.circuit;
-    try {
-      return (await circuit?.fire(() => this.#bounded(what, run, release))) as T;
-    } catch (error) {
-      if ((error as { code?: string }).code !== 'EOPENBREAKER') throw error;
-      release();
-      throw this.#breakerOpen(what.group);
-    }
+    // Nothing is awaited between that look and this: so the breaker still lets it through, and a quota is used by real calls only.
+    this.#quota?.take();
+    return (await this.#breakers[what.group].circuit.fire(() => this.#bounded(what, run, release))) as T;
   }
 
-  /** Settles by itself at the deadline; the slot is given back when the call has really ended. */
+  /** @throws Fault `busy` with the time to come back, when the party is not to be called now */
+  #refuse({ group, notAfter }: GuardedCall): void {
+    const now = this.#clock.now();
+    const { closed, quota, breaker } = this.#facts.terms;
+    if (this.#closed)
+      throw busy(now, {
+        code: 'disconnected',
+        zh: '该部门的接入正在停止',
+        en: 'this department is being disconnected',
+      });
+    const opens = opensAt(closed, now);
+    if (opens !== null)
+      throw busy(opens + this.#spread(SPREAD_MS.closed), {
+        code: 'closedHours',
+        zh: `该部门系统不在服务时间，${clockTime(opens)} 开放`,
+        en: `the department is closed until ${clockTime(opens)}`,
+      });
+    const again = this.#quota?.until ?? null;
+    if (quota !== null && again !== null)
+      throw busy(again + this.#spread(SPREAD_MS[quota.per]), {
+        code: 'quotaUsedUp',
+        zh: `该部门的调用配额已用完，${clockTime(again)} 恢复`,
+        en: `the department's quota is used up until ${clockTime(again)}`,
+      });
+    const { circuit, openUntil } = this.#breakers[group];
+    const tried = circuit.halfOpen && !circuit.pendingClose;
+    if (circuit.opened || tried)
+      throw busy(Math.max(openUntil, now) + this.#spread(breaker.openMs / 4), {
+        code: 'breakerOpen',
+        zh: '该部门系统暂时不可用，已暂停发送，恢复后自动继续',
+        en: 'the department does not answer; sending pauses and goes on by itself',
+      });
+    if (notAfter !== undefined && now > notAfter)
+      throw busy(now, {
+        code: 'leaseOver',
+        zh: '本次处理时限将到，稍后重新处理',
+        en: 'not enough time is left for a call; it is taken up again',
+      });
+  }
+
+  /** Settles by itself soon after the deadline; the slot is given back when the call has really ended. */
   #bounded<T>(
-    { write, attempt, traceparent }: GuardedCall,
+    { name, write, attempt, traceparent }: GuardedCall,
     run: (call: Call) => Promise<T>,
     release: () => void,
   ): Promise<T> {
     const { deadlineMs } = this.#facts.terms;
     const own = new AbortController();
+    const log = this.#log.with({ call: name, traceparent });
     return new Promise((resolve, reject) => {
-      let stopLast: (() => void) | undefined;
-      let stopGrace: (() => void) | undefined;
-      const stopDeadline = this.#clock.after(deadlineMs, () => {
-        own.abort(new Error(`no answer within ${deadlineMs} ms`));
-        const reason = {
-          code: 'deadline',
-          zh: `${deadlineMs} 毫秒内没有结果`,
-          en: `no outcome within ${deadlineMs} ms`,
-        };
-        stopLast = this.#clock.after(LAST_WORD_MS, () =>
-          reject(new Fault(write ? 'inDoubt' : 'unreachable', { reason })),
+      const stops: (() => void)[] = [];
+      const abort = (reason: Reason): void => {
+        if (own.signal.aborted) return;
+        own.abort(new Error(reason.en));
+        stops.push(
+          this.#clock.after(LAST_WORD_MS, () => reject(new Fault(write ? 'inDoubt' : 'unreachable', { reason }))),
+          this.#clock.after(GRACE_MS, release),
         );
-        stopGrace = this.#clock.after(GRACE_MS, release);
-      });
-      run({ signal: own.signal, attempt, traceparent, log: this.#log })
+      };
+      this.#underWay.add(abort);
+      stops.push(
+        this.#clock.after(deadlineMs, () =>
+          abort({ code: 'deadline', zh: `${deadlineMs} 毫秒内没有结果`, en: `no outcome within ${deadlineMs} ms` }),
+        ),
+      );
+      const running = async (): Promise<T> => run({ signal: own.signal, attempt, traceparent, log });
+      running()
         .then(resolve, reject)
         .finally(() => {
-          stopDeadline();
-          stopLast?.();
-          stopGrace?.();
+          this.#underWay.delete(abort);
+          for (const stop of stops) stop();
           release();
         });
     });
   }
 
-  #breaker(group: OperationGroup): { circuit: CircuitBreaker<[() => Promise<unknown>]>; openUntil: Millis | null } {
+  #breaker(group: OperationGroup): Breaker {
     const { party, terms } = this.#facts;
     const { failures, windowMs, openMs } = terms.breaker;
     const circuit = new CircuitBreaker((run: () => Promise<unknown>) => run(), {
       name: `${party}/${group}`,
       timeout: false,
-      volumeThreshold: failures,
-      errorThresholdPercentage: 50,
+      // Its own rule also counts calls that are under way, and never holds so; ours stands below. A failed trial opens it all the same.
+      errorThresholdPercentage: Number.POSITIVE_INFINITY,
       rollingCountTimeout: windowMs,
       rollingCountBuckets: 10,
       rollingPercentilesEnabled: false,
+      enableSnapshots: false,
       resetTimeout: openMs,
       // True: no failure. A refusal, or a fault of our own, says that the party is there.
       errorFilter: (error: unknown) => {
@@ -182,57 +217,52 @@ export class Guard {
         return !FAULT_POLICY[fault.kind].countsAgainstBreaker || fault.ours;
       },
     });
-    const breaker: { circuit: typeof circuit; openUntil: Millis | null } = { circuit, openUntil: null };
+    const breaker: Breaker = { circuit, openUntil: 0 };
+    const tell = (state: BreakerState) => this.#metrics.breaker(party, group, state);
+    circuit.on('failure', () => {
+      const { failures: failed, successes } = circuit.stats;
+      if (failed >= failures && failed >= successes) circuit.open();
+    });
     circuit.on('open', () => {
       breaker.openUntil = this.#clock.now() + openMs;
-      this.#metrics.breaker(party, group, 'open');
-      this.#log.warn('breaker open', { party, group, openMs });
+      tell('open');
+      this.#log.warn('breaker open', { group, openMs });
     });
-    circuit.on('halfOpen', () => this.#metrics.breaker(party, group, 'halfOpen'));
+    circuit.on('halfOpen', () => tell('halfOpen'));
     circuit.on('close', () => {
-      breaker.openUntil = null;
-      this.#metrics.breaker(party, group, 'closed');
-      this.#log.info('breaker closed', { party, group });
+      tell('closed');
+      this.#log.info('breaker closed', { group });
     });
+    tell('closed');
     return breaker;
-  }
-
-  #refuseWhenOpen(group: OperationGroup): void {
-    if (this.#breakers.get(group)?.circuit.opened === true) throw this.#breakerOpen(group);
-  }
-
-  #breakerOpen(group: OperationGroup): Fault {
-    const { openMs } = this.#facts.terms.breaker;
-    const until = Math.max(this.#breakers.get(group)?.openUntil ?? 0, this.#clock.now() + Math.min(openMs, 250));
-    return busy(until + this.#spread(openMs / 4), {
-      code: 'breakerOpen',
-      zh: '该部门系统暂时不可用，已暂停发送，恢复后自动继续',
-      en: 'the department does not answer; sending pauses and goes on by itself',
-    });
   }
 
   #spread(ms: number): number {
     return Math.round(this.#clock.random() * ms);
   }
 
-  view(): Pick<DepartmentView, 'breakers' | 'closed' | 'quota'> & { readonly inFlight: number } {
+  view(): Pick<DepartmentView, 'breakers' | 'closed' | 'quota'> {
     const { terms } = this.#facts;
     const opens = opensAt(terms.closed, this.#clock.now());
     const state = (group: OperationGroup): { state: BreakerState; until: Millis | null } => {
-      const breaker = this.#breakers.get(group);
-      if (breaker?.circuit.opened === true) return { state: 'open', until: breaker.openUntil };
-      return { state: breaker?.circuit.halfOpen === true ? 'halfOpen' : 'closed', until: null };
+      const { circuit, openUntil } = this.#breakers[group];
+      if (circuit.opened) return { state: 'open', until: openUntil };
+      return { state: circuit.halfOpen ? 'halfOpen' : 'closed', until: null };
     };
     return {
       breakers: { deliver: state('deliver'), query: state('query'), certificates: state('certificates') },
       closed: { hours: terms.closed, now: opens !== null, opensAt: opens },
       quota: terms.quota === null ? null : { ...terms.quota, used: this.#quota?.used ?? 0 },
-      inFlight: this.#bulkhead.taken,
     };
   }
 
+  /** No call begins any more, and those under way are aborted. */
   close(): void {
-    for (const { circuit } of this.#breakers.values()) circuit.shutdown();
+    this.#closed = true;
+    this.#bulkhead.close();
+    for (const abort of this.#underWay)
+      abort({ code: 'disconnected', zh: '接入已停止，结果未知', en: 'stopped before an outcome was known' });
+    for (const { circuit } of Object.values(this.#breakers)) circuit.shutdown();
   }
 }
 

@@ -32,28 +32,38 @@ export interface Circumstances {
 const LANE_PARKED_REST_MS = 1_000;
 /** For a party that says "busy" and not until when. */
 const BUSY_REST_MS = 60_000;
+/** For one that says "now": asking again at once would be asking without end. */
+const LEAST_REST_MS = 1_000;
 
 /** The whole retry policy: the fault table of `contracts/ports/fault.ts`, applied. */
 export function outcome(fault: Fault, { attempts, inDoubt, canInquire, terms, now, random }: Circumstances): Next {
   const policy = FAULT_POLICY[fault.kind];
   const spent = attempts + 1;
-  const wait = { next: 'postponed', fault, costsAttempt: policy.costsAttempt, parkLane: false } as const;
+  const wait = {
+    next: 'postponed',
+    fault,
+    costsAttempt: policy.costsAttempt,
+    inDoubt: inDoubt || fault.maybeArrived,
+    parkLane: false,
+  } as const;
   switch (policy.next) {
     case 'advance':
       return { next: 'refused', fault };
     case 'park':
       return { next: 'parked', fault };
     case 'parkLane':
-      return { ...wait, notBefore: now + LANE_PARKED_REST_MS, inDoubt, parkLane: true };
-    case 'wait':
-      return { ...wait, notBefore: Math.max(now, fault.until ?? now + BUSY_REST_MS), inDoubt };
+      return { ...wait, notBefore: now + LANE_PARKED_REST_MS, parkLane: true };
+    case 'wait': {
+      const least = now + Math.min(terms.backoffMs.first, LEAST_REST_MS);
+      return { ...wait, notBefore: Math.max(least, fault.until ?? now + BUSY_REST_MS) };
+    }
     case 'inquire':
       if (!canInquire && !terms.idempotent) return { next: 'parked', fault: unsettled(fault) };
       if (spent >= terms.attempts) return { next: 'parked', fault: usedUp(fault, spent) };
-      return { ...wait, notBefore: now + backoff(terms.backoffMs, spent, random), inDoubt: true };
+      return { ...wait, notBefore: now + backoff(terms.backoffMs, spent, random) };
     case 'resend':
       if (spent >= terms.attempts) return { next: 'parked', fault: usedUp(fault, spent) };
-      return { ...wait, notBefore: now + backoff(terms.backoffMs, spent, random), inDoubt };
+      return { ...wait, notBefore: now + backoff(terms.backoffMs, spent, random) };
   }
 }
 

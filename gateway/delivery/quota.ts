@@ -17,11 +17,14 @@ export class Quota {
     this.#clock = clock;
   }
 
-  /** Takes one call; or says when there is one again. */
-  take(): Millis | null {
-    if (this.used >= this.#terms.calls) return (this.#span + 1) * SPAN[this.#terms.per] - OFFSET;
-    this.#used += 1;
-    return null;
+  /** When there is a call again; null when there is one now. */
+  get until(): Millis | null {
+    if (this.used < this.#terms.calls) return null;
+    return (this.#span + 1) * SPAN[this.#terms.per] - OFFSET;
+  }
+
+  take(): void {
+    this.#used = this.used + 1;
   }
 
   get used(): number {

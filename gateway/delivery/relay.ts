@@ -1,8 +1,8 @@
 import type { Bus } from '../../contracts/ports/bus.ts';
 import type { Clock } from '../../contracts/ports/clock.ts';
-import type { Millis, Party } from '../../contracts/ports/envelope.ts';
+import type { Party } from '../../contracts/ports/envelope.ts';
 import type { Logger } from '../../contracts/ports/logger.ts';
-import type { DeliveryStore } from '../../contracts/ports/store.ts';
+import type { DeliveryStore, Lease } from '../../contracts/ports/store.ts';
 
 export interface RelayParts {
   readonly store: Pick<DeliveryStore, 'lease' | 'returned' | 'nextDue'>;
@@ -15,86 +15,120 @@ export interface RelayParts {
   readonly sweepMs: number;
 }
 
+/** After a store or a bus that did not answer: no round, and no wake-up counts, for so long. */
+const REST_MS = 1_000;
+/** What is due already and was not there to be leased (an answer, or more than one round wakes) is not run after without a pause. */
+const OVERDUE_MS = 250;
+
 /**
  * Brings what waits in the store onto the bus: woken by every commit that made work, by the time at which something becomes due, and by a slow sweep.
  * Wake-ups that come while a round is under way are one.
+ *
+ *   idle     → round    woken, or the timer ran out
+ *   round    → idle     nothing more was woken; the timer is set
+ *   round    → resting  store or bus failed; wake-ups are only remembered
+ *   resting  → round    the timer ran out
+ *   any      → stopped
  */
 export class Relay {
   readonly #parts: RelayParts;
   readonly #woken = new Set<Party>();
   #all = false;
-  #round: Promise<void> | undefined;
-  #stopTimer: (() => void) | undefined;
-  #running = false;
+  #state: 'idle' | 'round' | 'resting' | 'stopped' = 'stopped';
+  #round: Promise<void> = Promise.resolve();
+  #stopTimer = () => {};
 
   constructor(parts: RelayParts) {
     this.#parts = parts;
   }
 
   start(): void {
-    this.#running = true;
+    this.#state = 'idle';
     this.#all = true;
-    this.#turn();
+    this.#begin();
   }
 
   wake(lanes: readonly Party[]): void {
     for (const lane of lanes) this.#woken.add(lane);
-    this.#turn();
+    this.#begin();
   }
 
-  /** No new lease after this resolves. */
+  /** No new lease after this resolves; what was leased meanwhile and not published is given back. */
   async stop(): Promise<void> {
-    this.#running = false;
-    this.#stopTimer?.();
+    this.#state = 'stopped';
+    this.#stopTimer();
     await this.#round;
   }
 
-  #turn(): void {
-    if (!this.#running || this.#round !== undefined) return;
-    this.#stopTimer?.();
-    this.#round = this.#rounds().finally(() => {
-      this.#round = undefined;
-      // Woken in the moment between the last look and this one.
-      if (this.#all || this.#woken.size > 0) this.#turn();
-    });
+  #begin(): void {
+    if (this.#state !== 'idle') return;
+    this.#state = 'round';
+    this.#stopTimer();
+    this.#round = this.#rounds();
   }
 
   async #rounds(): Promise<void> {
     const { store, clock, log, sweepMs } = this.#parts;
-    let wait: Millis = sweepMs;
+    let wait = sweepMs;
+    let rests = false;
     try {
-      while (this.#running && (this.#all || this.#woken.size > 0)) await this.#lease();
-      if (!this.#running) return;
-      const due = await store.nextDue(clock.now());
-      if (due !== null) wait = Math.max(1, Math.min(sweepMs, due - clock.now()));
+      while (this.#goesOn() && (this.#all || this.#woken.size > 0)) await this.#lease();
+      const due = this.#goesOn() ? await store.nextDue(clock.now()) : null;
+      if (due !== null) wait = Math.min(sweepMs, due > clock.now() ? due - clock.now() : OVERDUE_MS);
     } catch (error) {
-      log.warn('the relay could not reach the store; it looks again', { error });
+      log.warn('the relay could not reach the store or the bus; it looks again', { error });
+      wait = REST_MS;
+      rests = true;
     }
-    if (!this.#running) return;
+    if (!this.#goesOn()) return;
+    this.#state = rests ? 'resting' : 'idle';
     this.#stopTimer = clock.after(wait, () => {
       this.#all = true;
-      this.#turn();
+      this.#state = 'idle';
+      this.#begin();
     });
+    // Woken while the store was asked for the next time.
+    if (this.#woken.size > 0) this.#begin();
   }
 
+  #goesOn(): boolean {
+    return this.#state === 'round';
+  }
+
+  /** @throws when the store, or the bus, did not take part */
   async #lease(): Promise<void> {
-    const { store, bus, clock, log } = this.#parts;
+    const { store, bus, clock } = this.#parts;
     const connected = this.#parts.lanes();
     const wanted = this.#all ? connected : connected.filter(({ lane }) => this.#woken.has(lane));
     this.#all = false;
     this.#woken.clear();
     if (wanted.length === 0) return;
-    const forMs = Math.max(...wanted.map(({ leaseMs }) => leaseMs));
     const leases = await store.lease({
       lanes: wanted.map(({ lane, limit }) => ({ lane, limit })),
-      forMs,
+      forMs: Math.max(...wanted.map(({ leaseMs }) => leaseMs)),
       now: clock.now(),
     });
+    let failed: unknown;
     for (const lease of leases) {
-      await bus.publish(lease.envelope.to, lease).catch(async (error: unknown) => {
-        log.warn('the bus did not take a lease; it is given back', { envelope: lease.envelope.id, error });
-        await store.returned(lease);
-      });
+      if (failed === undefined && this.#goesOn()) {
+        try {
+          await bus.publish(lease.envelope.to, lease);
+          continue;
+        } catch (error) {
+          failed = error;
+        }
+      }
+      await this.#giveBack(lease);
     }
+    if (failed !== undefined) throw failed;
+  }
+
+  async #giveBack(lease: Lease): Promise<void> {
+    const { store, log } = this.#parts;
+    await store
+      .returned(lease)
+      .catch((error: unknown) =>
+        log.warn('a lease could not be given back; it runs out', { envelope: lease.envelope.id, error }),
+      );
   }
 }
