@@ -36,7 +36,10 @@ export function interpret(
   means: { readonly clock: Clock; readonly log: Logger },
 ): Connected {
   const { settings, terms } = deployed(manifest, given);
-  return { facts: factsOf(manifest, terms), adapter: new ManifestAdapter(manifest, settings, terms, means) };
+  return {
+    facts: factsOf(manifest, terms),
+    adapter: offered(manifest, new Operations(manifest, settings, terms, means)),
+  };
 }
 
 function deployed(
@@ -81,7 +84,23 @@ interface Done extends Outcome {
   readonly input: Input & { readonly reply: Json };
 }
 
-class ManifestAdapter implements Adapter {
+/** Abilities are said in the type: an adapter has only the methods that its manifest speaks of. */
+function offered({ inquire, ask, callback, queries, certificates }: Manifest, operations: Operations): Adapter {
+  const any = (table: object): boolean => Object.keys(table).length > 0;
+  return {
+    deliver: (envelope, call) => operations.deliver(envelope, call),
+    probe: (call) => operations.probe(call),
+    close: () => operations.close(),
+    ...(any(inquire) && { inquire: operations.inquire.bind(operations) }),
+    ...(any(ask) && { collect: operations.collect.bind(operations) }),
+    ...(callback !== undefined && { callback: operations.callback.bind(operations) }),
+    ...(any(queries) && { query: operations.query.bind(operations) }),
+    ...(any(certificates) && { certificates: operations.certificates.bind(operations) }),
+  };
+}
+
+/** Every operation of a manifest over its wire, with its session. */
+class Operations {
   readonly #manifest: Manifest;
   readonly #settings: JsonObject;
   readonly #line: Line;
@@ -117,12 +136,6 @@ class ManifestAdapter implements Adapter {
         fetch: (before) => this.#logIn(before, terms.deadlineMs),
       });
     }
-    // Only what the manifest offers is offered: abilities are said in the type.
-    if (Object.keys(manifest.inquire).length === 0) this.inquire = undefined as never;
-    if (Object.keys(manifest.ask).length === 0) this.collect = undefined as never;
-    if (manifest.callback === undefined) this.callback = undefined as never;
-    if (Object.keys(manifest.queries).length === 0) this.query = undefined as never;
-    if (Object.keys(manifest.certificates).length === 0) this.certificates = undefined as never;
   }
 
   async deliver(envelope: Envelope, call: Call): Promise<Receipt> {
@@ -382,9 +395,7 @@ class ManifestAdapter implements Adapter {
       last = outcome.reply;
       replies[name] = last;
     }
-    const session = asObject(await this.#mapped(map, { ...(input as Input), reply: last }));
-    // Nothing may have been left over from the last one, which is why it is not kept under the new.
-    return session;
+    return asObject(await this.#mapped(map, { ...(input as Input), reply: last }));
   }
 
   /** The fault that an outcome of no use stands for. */
