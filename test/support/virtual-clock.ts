@@ -41,11 +41,16 @@ export class VirtualClock implements Clock {
   }
 
   /** Lets time pass until `seen` gives something; rejects when it has not after `mostMs`. */
-  async until<T>(what: string, seen: () => T | Promise<T>, mostMs = 60_000, step = 50): Promise<NonNullable<T>> {
+  async until<T>(
+    what: string,
+    seen: () => T | Promise<T>,
+    mostMs = 60_000,
+    step = 50,
+  ): Promise<Exclude<NonNullable<T>, false>> {
     for (let passed = 0; passed <= mostMs; passed += step) {
       await settle();
       const value = await seen();
-      if (value !== undefined && value !== null && value !== false) return value;
+      if (value !== undefined && value !== null && value !== false) return value as Exclude<NonNullable<T>, false>;
       this.#timers.tick(step);
     }
     throw new Error(`${what}: not within ${mostMs} ms`);

@@ -1,0 +1,326 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { Store } from '../../contracts/ports/store.ts';
+import { engine, REPLIES } from '../../test/support/engine.ts';
+
+const DONE = { outcome: 'done' as const, result: { leaf: 'green' } };
+
+describe('an envelope on its way', () => {
+  test('is delivered, the case goes on in the same commit, and one line says so', async (t) => {
+    const { submit, clock, office, step, of, told } = await engine(t, { steps: 2 });
+    office.answer = DONE;
+    const caseNo = await submit('A1');
+    await clock.until('the decision', async () => (await step(caseNo, '02'))?.state === 'DONE');
+    assert.deepEqual(office.book, [`${caseNo}-01`, `${caseNo}-02`]);
+    assert.deepEqual(
+      of('info').map(({ message, fields }) => [message, fields.envelope, fields.number, fields.asked]),
+      [
+        ['delivered', `${caseNo}-01`, `TEA-${caseNo}-01`, false],
+        ['delivered', `${caseNo}-02`, `TEA-${caseNo}-02`, false],
+      ],
+    );
+    assert.deepEqual([...of('warn'), ...of('error')], []);
+    assert.equal(told.filter((line) => line === 'delivered tea-office').length, 2);
+  });
+
+  test('to a party that is away is sent again with backoff, until it is there', async (t) => {
+    const { submit, clock, office, step, of } = await engine(t, { terms: { attempts: 9 } });
+    office.answer = DONE;
+    office.mood = 'absent';
+    office.moodFor = 2;
+    const caseNo = await submit('A1');
+    const waiting = await clock.until('waiting', async () => {
+      const now = await step(caseNo);
+      return now?.state === 'WAITING' && now;
+    });
+    assert.equal(waiting.reason?.code, 'connectRefused');
+    assert.ok((waiting.resumesAt ?? 0) > clock.now());
+    await clock.until('done', async () => (await step(caseNo))?.state === 'DONE');
+    assert.deepEqual(office.asked, Array(3).fill(`deliver ${caseNo}-01`));
+    assert.equal(of('warn', 'waits').length, 2);
+    assert.equal(of('error').length, 0, 'a department that is away rings nobody');
+  });
+
+  test('GovStack: messages that fail delivery "should be dropped": here it is parked when the attempts run out, rings, and goes on when released', async (t) => {
+    const { submit, clock, office, step, envelopes, of, delivery } = await engine(t, {
+      terms: { attempts: 3, breaker: { failures: 99, windowMs: 10_000, openMs: 1_000 } },
+    });
+    office.answer = DONE;
+    office.mood = 'absent';
+    const caseNo = await submit('A1');
+    await clock.until('parked', async () => (await envelopes('parked')).length === 1);
+    const parked = await step(caseNo);
+    assert.equal(parked?.state, 'PARKED');
+    assert.equal(parked.reason?.zh, '已尝试 3 次仍未成功：connectRefused（原话）');
+    assert.equal(of('error').length, 1);
+    const asked = office.asked.length;
+    await clock.pass(120_000, 5_000);
+    assert.equal(office.asked.length, asked, 'nobody sends what is parked');
+    office.mood = 'well';
+    await delivery.desk.release(`${caseNo}-01`, 'operator-1');
+    await clock.until('done', async () => (await step(caseNo))?.state === 'DONE');
+  });
+
+  test('trap 9: timeout after the department stored the case: it is asked, and not filed again', async (t) => {
+    const { submit, clock, office, step, of } = await engine(t);
+    office.answer = DONE;
+    office.mood = 'forgetful';
+    office.moodFor = 1;
+    const caseNo = await submit('A1');
+    await clock.until('done', async () => (await step(caseNo))?.state === 'DONE');
+    assert.deepEqual(office.asked, [`deliver ${caseNo}-01`, `inquire ${caseNo}-01`]);
+    assert.deepEqual(office.book, [`${caseNo}-01`]);
+    assert.equal(of('info', 'delivered')[0]?.fields.asked, true);
+  });
+
+  test('in doubt, and it never arrived: asked, and only then sent again', async (t) => {
+    const { submit, clock, office, step } = await engine(t);
+    office.answer = DONE;
+    office.mood = 'deaf';
+    office.moodFor = 1;
+    const caseNo = await submit('A1');
+    await clock.until('done', async () => (await step(caseNo))?.state === 'DONE');
+    assert.deepEqual(office.asked, [`deliver ${caseNo}-01`, `inquire ${caseNo}-01`, `deliver ${caseNo}-01`]);
+    assert.deepEqual(office.book, [`${caseNo}-01`]);
+  });
+
+  test('what nobody foresaw is in doubt, never safe to repeat', async (t) => {
+    const { submit, clock, office, step } = await engine(t);
+    office.answer = DONE;
+    office.mood = 'buggy';
+    office.moodFor = 1;
+    const caseNo = await submit('A1');
+    await clock.until('done', async () => (await step(caseNo))?.state === 'DONE');
+    assert.equal(office.asked[1], `inquire ${caseNo}-01`);
+  });
+
+  test('a party that refuses our question, or is away when we ask, has not refused the envelope: the doubt stays', async (t) => {
+    const { submit, clock, office, step } = await engine(t, {
+      terms: { attempts: 9, breaker: { failures: 99, windowMs: 10_000, openMs: 1_000 } },
+    });
+    office.answer = DONE;
+    office.mood = 'forgetful';
+    office.moodFor = 1;
+    office.inquiry = 'refuses';
+    const caseNo = await submit('A1');
+    await clock.until('the first question', () => office.asked.includes(`inquire ${caseNo}-01`));
+    office.inquiry = 'absent';
+    await clock.until('more questions', () => office.asked.length >= 4);
+    assert.equal((await step(caseNo))?.state, 'WAITING');
+    office.inquiry = 'well';
+    await clock.until('done', async () => (await step(caseNo))?.state === 'DONE');
+    assert.equal(office.asked.filter((each) => each.startsWith('deliver')).length, 1);
+  });
+
+  test('where the same twice takes effect once, it is sent again without a question', async (t) => {
+    const { submit, clock, office, step } = await engine(t, { terms: { idempotent: true }, able: { inquire: false } });
+    office.answer = DONE;
+    office.mood = 'forgetful';
+    office.moodFor = 1;
+    const caseNo = await submit('A1');
+    await clock.until('done', async () => (await step(caseNo))?.state === 'DONE');
+    assert.deepEqual(office.asked, Array(2).fill(`deliver ${caseNo}-01`));
+  });
+
+  test('in doubt, and they can be asked nothing: a person’s at once', async (t) => {
+    const { submit, clock, office, envelopes } = await engine(t, { able: { inquire: false } });
+    office.mood = 'forgetful';
+    const caseNo = await submit('A1');
+    await clock.until('parked', async () => (await envelopes('parked')).length === 1);
+    assert.deepEqual(office.asked, [`deliver ${caseNo}-01`]);
+    assert.match((await envelopes('parked'))[0]?.reason?.zh ?? '', /无法查询，请人工核实/);
+  });
+
+  test('a refusal decides the case, in their words, and is never sent again', async (t) => {
+    const { submit, clock, office, store, of } = await engine(t);
+    office.mood = 'refuses';
+    const caseNo = await submit('A1');
+    const decided = await clock.until('decided', async () => (await store.caseOf(caseNo))?.decision);
+    assert.deepEqual([decided.outcome, decided.reason?.zh], ['refused', 'R07（原话）']);
+    await clock.pass(60_000, 5_000);
+    assert.equal(office.asked.length, 1);
+    assert.deepEqual(of('error'), []);
+  });
+
+  test('a key that is not accepted stops the lane, rings, and costs no attempt; it goes on when a person says so', async (t) => {
+    const { submit, clock, office, step, of, delivery, envelopes } = await engine(t);
+    office.answer = DONE;
+    office.mood = 'shut';
+    const first = await submit('A1');
+    const paused = await clock.until('paused', async () => (await delivery.departments.get('tea-office'))?.paused);
+    assert.deepEqual([paused.by, paused.reason], ['gateway', 'keyRefused（原话）']);
+    await submit('A2');
+    await clock.pass(60_000, 5_000);
+    assert.equal(office.asked.length, 1);
+    assert.equal(of('error').length, 1);
+    assert.equal((await envelopes())[0]?.attempts, 0);
+    office.mood = 'well';
+    await delivery.desk.resume('tea-office', 'operator-1');
+    await clock.until('done', async () => (await step(first))?.state === 'DONE' && office.book.length === 2);
+  });
+
+  test('a party that asks to come back later is left alone until then', async (t) => {
+    const { submit, clock, office, step, envelopes, of } = await engine(t);
+    office.answer = DONE;
+    office.mood = 'busy';
+    office.moodFor = 1;
+    office.busyUntil = clock.now() + 30_000;
+    const caseNo = await submit('A1');
+    await clock.pass(29_000, 500);
+    assert.equal(office.asked.length, 1);
+    assert.equal((await step(caseNo))?.resumesAt, office.busyUntil);
+    assert.equal((await envelopes())[0]?.attempts, 0);
+    await clock.until('done', async () => (await step(caseNo))?.state === 'DONE');
+    assert.deepEqual(of('warn'), []);
+  });
+
+  test('a result that breaks its contract is parked, never taken, and counts as their failure', async (t) => {
+    const { submit, clock, office, step, envelopes, delivery } = await engine(t, {
+      terms: { breaker: { failures: 1, windowMs: 10_000, openMs: 2_000 } },
+    });
+    office.answer = { outcome: 'done', result: { leaf: 7 } };
+    const caseNo = await submit('A1');
+    await clock.until('parked', async () => (await envelopes('parked')).length === 1);
+    const { state, reason } = (await step(caseNo)) ?? {};
+    assert.equal(state, 'PARKED');
+    assert.match(reason?.zh ?? '', /不符合契约 tea-office.work.result@1：\/leaf/);
+    assert.equal((await delivery.departments.get('tea-office'))?.breakers.deliver.state, 'open');
+    office.answer = DONE;
+    await clock.pass(3_000);
+    await delivery.desk.release(`${caseNo}-01`, 'operator-1');
+    await clock.until('done', async () => (await step(caseNo))?.state === 'DONE');
+    assert.deepEqual(office.book, [`${caseNo}-01`], 'it was there already: asked, not filed again');
+  });
+
+  test('X-Road: infinite default timeout: a party that hangs, and heeds no abort, holds nobody for ever', async (t) => {
+    const { submit, clock, office, step } = await engine(t, { terms: { attempts: 99 } });
+    office.answer = DONE;
+    office.mood = 'hung';
+    office.moodFor = 1;
+    const first = await submit('A1');
+    const second = await submit('A2');
+    await clock.until(
+      'both',
+      async () => (await step(first))?.state === 'DONE' && (await step(second))?.state === 'DONE',
+    );
+    assert.equal(office.asked.filter((each) => each === `deliver ${first}-01`).length, 2);
+  });
+
+  test('at most as many at a time as the party takes, and in the order of a case', async (t) => {
+    const { submit, clock, office } = await engine(t, { steps: 2, terms: { concurrency: 3 } });
+    office.answer = DONE;
+    office.work = () => new Promise((resolve) => void clock.after(200, () => resolve()));
+    for (let n = 0; n < 8; n += 1) await submit(`A${n}`);
+    await clock.until('all', () => office.book.length === 16);
+    assert.equal(office.most, 3);
+    assert.equal(new Set(office.book).size, 16);
+    for (const id of office.book.filter((each) => each.endsWith('-02')))
+      assert.ok(office.book.indexOf(id.replace('-02', '-01')) < office.book.indexOf(id));
+  });
+});
+
+describe('what cannot be written down', () => {
+  const failing = (method: 'delivered' | 'postponed', times: number) => {
+    let left = times;
+    return (store: Store): Store => ({
+      ...store,
+      [method]: async (...args: never[]) => {
+        if (left-- > 0) throw new Error('the database is away');
+        return (store[method] as (...same: never[]) => unknown)(...args);
+      },
+    });
+  };
+
+  test('OpenHIM: retry hand-off loses items: a store that is away for a moment is told again', async (t) => {
+    const { submit, clock, office, step, of } = await engine(t, { aroundStore: failing('delivered', 3) });
+    office.answer = DONE;
+    const caseNo = await submit('A1');
+    await clock.until('done', async () => (await step(caseNo))?.state === 'DONE');
+    assert.deepEqual(office.asked, [`deliver ${caseNo}-01`]);
+    assert.equal(of('warn').length, 3);
+  });
+
+  test('a store that is away for long: the lease runs out, and whoever is next asks before it sends', async (t) => {
+    let away = false;
+    const { submit, clock, office, step, of } = await engine(t, {
+      aroundStore: (store) => ({
+        ...store,
+        delivered: async (...args) => (away ? Promise.reject(new Error('away')) : store.delivered(...args)),
+        parked: async (...args) => (away ? Promise.reject(new Error('away')) : store.parked(...args)),
+      }),
+    });
+    office.answer = DONE;
+    away = true;
+    const caseNo = await submit('A1');
+    await clock.until('given up', () => of('error').length === 1);
+    away = false;
+    await clock.until('done', async () => (await step(caseNo))?.state === 'DONE');
+    assert.deepEqual(office.asked, [`deliver ${caseNo}-01`, `inquire ${caseNo}-01`]);
+    assert.deepEqual(office.book, [`${caseNo}-01`]);
+  });
+
+  test('a case that cannot be advanced is put before a person, not tried for ever', async (t) => {
+    const { submit, clock, office, step, envelopes, items, delivery } = await engine(t);
+    office.answer = DONE;
+    const [only] = items.values();
+    office.work = async () => items.clear();
+    const caseNo = await submit('A1');
+    await clock.until('parked', async () => (await envelopes('parked')).length === 1);
+    assert.match((await step(caseNo))?.reason?.zh ?? '', /办件无法继续，请人工处理/);
+    assert.ok(only !== undefined);
+    items.set(only.code, only);
+    await delivery.desk.release(`${caseNo}-01`, 'operator-1');
+    await clock.until('done', async () => (await step(caseNo))?.state === 'DONE');
+    assert.deepEqual(office.book, [`${caseNo}-01`]);
+  });
+
+  test('OpenHIM: a crash marks live work as failed: only a lease that ran out is taken over, and the late word of the first is ignored', async (t) => {
+    const late: (() => void)[] = [];
+    let slow = true;
+    const { submit, clock, office, step, of, node, store } = await engine(t, {
+      aroundStore: (inner) => ({
+        ...inner,
+        delivered: async (...args) => {
+          if (slow) {
+            slow = false;
+            await new Promise<void>((resolve) => late.push(resolve));
+          }
+          return inner.delivered(...args);
+        },
+      }),
+    });
+    office.answer = DONE;
+    const caseNo = await submit('A1');
+    await clock.until('filed', () => late.length === 1);
+    await node(store);
+    await clock.pass(11_000, 100);
+    assert.deepEqual(office.asked, [`deliver ${caseNo}-01`], 'its lease is alive, though another has started');
+    await clock.until('done', async () => (await step(caseNo))?.state === 'DONE');
+    assert.deepEqual(office.asked, [`deliver ${caseNo}-01`, `inquire ${caseNo}-01`]);
+    late[0]?.();
+    await clock.pass(100);
+    assert.equal(of('warn').filter(({ message }) => message.startsWith('overtaken')).length, 1);
+    assert.equal(of('info', 'delivered').length, 1);
+    assert.deepEqual(office.book, [`${caseNo}-01`]);
+  });
+
+  test('a lease with too little time left for a call is given back, and nothing is sent under it', async (t) => {
+    const stale: string[] = [];
+    const { submit, clock, office, step } = await engine(t, {
+      aroundBus: (bus) => ({
+        ...bus,
+        publish: (lane, lease) => {
+          if (stale.length > 0) return bus.publish(lane, lease);
+          stale.push(lease.envelope.id);
+          return bus.publish(lane, { ...lease, until: Date.now() + 2_500 });
+        },
+      }),
+      facts: REPLIES.atOnce,
+    });
+    office.answer = DONE;
+    const caseNo = await submit('A1');
+    await clock.until('done', async () => (await step(caseNo))?.state === 'DONE');
+    assert.deepEqual(stale, [`${caseNo}-01`]);
+    assert.deepEqual(office.asked, [`deliver ${caseNo}-01`], 'once, and in no doubt');
+  });
+});
