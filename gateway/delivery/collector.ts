@@ -1,7 +1,7 @@
 import type { Accept } from '../../contracts/ports/adapter.ts';
 import type { Clock } from '../../contracts/ports/clock.ts';
 import type { Contracts } from '../../contracts/ports/contract.ts';
-import type { Millis, Party } from '../../contracts/ports/envelope.ts';
+import type { Message, Millis, Party } from '../../contracts/ports/envelope.ts';
 import { FAULT_POLICY, Fault } from '../../contracts/ports/fault.ts';
 import type { Logger } from '../../contracts/ports/logger.ts';
 import type { Routing } from '../../contracts/ports/routing.ts';
@@ -68,7 +68,7 @@ export class Collector {
   async rematch(party: Party | null): Promise<void> {
     const { store, log } = this.#parts;
     try {
-      await store.rematch(party, this.#advance);
+      await store.rematch(party, this.#advanceKept);
     } catch (error) {
       log.warn('kept messages could not be tried again; they are at the next sweep', { party, error });
     }
@@ -91,6 +91,22 @@ export class Collector {
     const live = party(envelope.to);
     if (live !== undefined) checkAnswer(message.answer, deliverableOf(live.facts, envelope.contract), contracts);
     return routing.answered(envelope, message);
+  };
+
+  /** The party was told that we have it: what cannot be used stays kept, tried at every sweep, and rings once. */
+  readonly #advanceKept: Parameters<CaseStore['collected']>[1] = (envelope, message) => {
+    return async (record) => {
+      try {
+        return await this.#advance(envelope, message)(record);
+      } catch (error) {
+        const fault = Fault.from(error);
+        const { code, en: reason } = fault.reason;
+        const fields = { envelope: envelope.id, party: envelope.to, code, reason, cause: fault.cause };
+        if (this.#first(message))
+          this.#parts.log.error('a message that was kept cannot be used: a person must look at it', fields);
+        throw fault;
+      }
+    };
   };
 
   /** As often as the most impatient party is to be asked, and no more seldom than the sweep. */
@@ -176,15 +192,22 @@ export class Collector {
   async #ring(): Promise<void> {
     const { store, clock, log } = this.#parts;
     try {
-      for (const { from, dedupe, receivedAt, about } of await store.unmatched(null, UNMATCHED_SEEN)) {
-        const name = `${from}/${dedupe}`;
-        if (clock.now() - receivedAt < UNMATCHED_RINGS_MS || this.#rung.has(name)) continue;
-        if (this.#rung.size >= MOST_RUNG) this.#rung.clear();
-        this.#rung.add(name);
-        log.error('a message matches no envelope: a person must look at it', { party: from, about });
+      for (const message of await store.unmatched(null, UNMATCHED_SEEN)) {
+        if (clock.now() - message.receivedAt < UNMATCHED_RINGS_MS || !this.#first(message)) continue;
+        const { from: party, about } = message;
+        log.error('a message matches no envelope: a person must look at it', { party, about });
       }
     } catch (error) {
       log.warn('kept messages could not be read; they are at the next sweep', { error });
     }
+  }
+
+  /** True once for each message, so that it rings once. */
+  #first({ from, dedupe }: Message): boolean {
+    const name = `${from}/${dedupe}`;
+    if (this.#rung.has(name)) return false;
+    if (this.#rung.size >= MOST_RUNG) this.#rung.clear();
+    this.#rung.add(name);
+    return true;
   }
 }

@@ -1,6 +1,7 @@
 import { sql } from 'kysely';
 import { Unfit } from '../../contracts/ports/contract.ts';
 import type { Message, Millis, Party } from '../../contracts/ports/envelope.ts';
+import { Fault } from '../../contracts/ports/fault.ts';
 import type { CaseReads, CaseStore } from '../../contracts/ports/store.ts';
 import type { Tx } from './group.ts';
 import type { StoreParts } from './parts.ts';
@@ -120,9 +121,10 @@ export function makeCollected({
         page = await kept(party, REMATCH_PAGE, page.at(-1));
         const tried = await Promise.allSettled(page.map((message) => group.run((tx) => take(tx, message, advance))));
         for (const one of tried) {
-          // One that cannot be applied stays kept, where a person sees it, and must not keep the others back.
-          if (one.status === 'rejected') log.error('a kept message could not be applied', { error: one.reason });
-          else if (one.value === 'applied') matched += 1;
+          // One that cannot be applied stays kept, where a person sees it, and must not keep the others back. A Fault is the caller's own word.
+          if (one.status === 'fulfilled') matched += one.value === 'applied' ? 1 : 0;
+          else if (!(one.reason instanceof Fault))
+            log.error('a kept message could not be applied', { error: one.reason });
         }
       } while (page.length === REMATCH_PAGE);
       return matched;

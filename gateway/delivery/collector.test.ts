@@ -1,0 +1,213 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { Answer } from '../../contracts/ports/envelope.ts';
+import { type EngineOptions, engine, REPLIES } from '../../test/support/engine.ts';
+import { settle } from '../../test/support/virtual-clock.ts';
+
+const DONE: Answer = { outcome: 'done', result: { leaf: 'green' } };
+const BROKEN: Answer = { outcome: 'done', result: { leaf: 7 } };
+const ASKS: EngineOptions = { facts: REPLIES.later, terms: { askAfterMs: [10_000, 20_000] } };
+const TRACE = '00-1-1-01';
+
+const push = (envelope: string, answer: Answer) => ({
+  method: 'POST',
+  path: '/v1/callbacks/tea-office',
+  query: {},
+  headers: {},
+  body: Buffer.from(JSON.stringify({ envelope, ...answer })),
+});
+const said = ({ status, body }: { status: number; body: Uint8Array }) => `${status} ${Buffer.from(body)}`;
+
+describe('an answer that comes later', () => {
+  test('is asked for on schedule, the last delay repeating, until it is there', async (t) => {
+    const { submit, clock, office, step } = await engine(t, ASKS);
+    const caseNo = await submit('A1');
+    await clock.until('waiting', async () => (await step(caseNo))?.state === 'WAITING_RECEIPT');
+    const begin = clock.now();
+    const at: number[] = [];
+    for (const count of [1, 2, 3]) {
+      await clock.until(
+        'asked',
+        () => office.asked.filter((each) => each.startsWith('collect')).length === count,
+        90_000,
+      );
+      at.push(clock.now() - begin);
+    }
+    const [first = 0, second = 0, third = 0] = at;
+    assert.ok(first >= 9_900 && first <= 15_200, `${first}`);
+    assert.ok(second - first >= 19_900 && second - first <= 25_200, `${second - first}`);
+    assert.ok(third - second >= 19_900 && third - second <= 25_200, `${third - second}`);
+    office.answer = DONE;
+    await clock.until('done', async () => (await step(caseNo))?.state === 'DONE');
+    const asked = office.asked.length;
+    await clock.pass(120_000, 1_000);
+    assert.equal(office.asked.length, asked, 'nobody asks for what is there');
+  });
+
+  test('of a party that is away: the others due are not asked further in this round, and nobody is rung', async (t) => {
+    const { submit, clock, office, of } = await engine(t, ASKS);
+    for (let n = 0; n < 10; n += 1) await submit(`A${n}`);
+    await clock.until('delivered', () => office.book.length === 10);
+    office.mood = 'absent';
+    await clock.until('asked', () => office.asked.some((each) => each.startsWith('collect')));
+    await settle();
+    assert.equal(office.asked.filter((each) => each.startsWith('collect')).length, 2, 'as many as it takes at a time');
+    await clock.pass(60_000, 1_000);
+    assert.deepEqual(of('error'), []);
+    office.mood = 'well';
+    office.answer = DONE;
+    await clock.until(
+      'all',
+      () => new Set(office.asked.filter((each) => each.startsWith('collect'))).size === 10,
+      200_000,
+    );
+  });
+
+  test('of a party whose lane a person stopped is not asked for', async (t) => {
+    const { submit, clock, office, delivery } = await engine(t, ASKS);
+    await submit('A1');
+    await clock.until('delivered', () => office.book.length === 1);
+    await delivery.desk.pause('tea-office', 'operator-1', '系统升级');
+    await clock.pass(120_000, 1_000);
+    assert.equal(office.asked.filter((each) => each.startsWith('collect')).length, 0);
+    await delivery.desk.resume('tea-office', 'operator-1');
+    await clock.until('asked', () => office.asked.some((each) => each.startsWith('collect')));
+  });
+
+  test('a key that is not accepted stops the lane once, and rings once', async (t) => {
+    const { submit, clock, office, delivery, of } = await engine(t, ASKS);
+    await submit('A1');
+    await clock.until('delivered', () => office.book.length === 1);
+    office.mood = 'shut';
+    await clock.pass(180_000, 1_000);
+    assert.equal((await delivery.departments.get('tea-office'))?.paused?.by, 'gateway');
+    assert.equal(of('error').length, 1);
+  });
+
+  test('one that breaks its contract is not taken, and rings', async (t) => {
+    const { submit, clock, office, step, of } = await engine(t, ASKS);
+    office.answer = BROKEN;
+    office.work = async () => {
+      office.answer = undefined;
+    };
+    const caseNo = await submit('A1');
+    await clock.until('waiting', async () => (await step(caseNo))?.state === 'WAITING_RECEIPT');
+    office.answer = BROKEN;
+    await clock.until('asked', () => of('error').length === 1);
+    assert.equal((await step(caseNo))?.state, 'WAITING_RECEIPT');
+    office.answer = DONE;
+    await clock.until('done', async () => (await step(caseNo))?.state === 'DONE');
+  });
+});
+
+describe('a push', () => {
+  test('is answered in their words once it is kept; the same twice is one', async (t) => {
+    const { submit, clock, step, delivery } = await engine(t, { facts: REPLIES.later });
+    const caseNo = await submit('A1');
+    await clock.until('waiting', async () => (await step(caseNo))?.state === 'WAITING_RECEIPT');
+    const { departments } = delivery;
+    const calls = ['200 applied', '200 seenBefore'];
+    for (const expected of calls) {
+      const reply = departments.callback('tea-office', push(`${caseNo}-01`, DONE), TRACE);
+      await settle();
+      assert.equal(said(await reply), expected);
+    }
+    assert.equal((await step(caseNo))?.state, 'DONE');
+  });
+
+  test('trap 12: a receipt before our own commit is kept, and fits as soon as ours is written down', async (t) => {
+    const { submit, clock, office, step, delivery } = await engine(t, { facts: REPLIES.later });
+    let before = '';
+    office.work = async () => {
+      const [, id = ''] = office.asked.at(-1)?.split(' ') ?? [];
+      const { accept } = callbackByNumber(delivery);
+      before = await accept(`TEA-${id}`);
+    };
+    const caseNo = await submit('A1');
+    await clock.until('done', async () => (await step(caseNo))?.state === 'DONE', 1_000);
+    assert.equal(before, 'unmatched');
+  });
+
+  test('kept before its receipt, and broken: it is not taken when it is tried again, and rings once', async (t) => {
+    const { submit, clock, office, step, delivery, store, of } = await engine(t, { facts: REPLIES.later });
+    office.work = async () => {
+      const [, id = ''] = office.asked.at(-1)?.split(' ') ?? [];
+      await callbackByNumber(delivery, BROKEN).accept(`TEA-${id}`);
+    };
+    const caseNo = await submit('A1');
+    await clock.until('waiting', async () => (await step(caseNo))?.state === 'WAITING_RECEIPT');
+    await clock.pass(11_000, 500);
+    assert.equal((await step(caseNo))?.state, 'WAITING_RECEIPT');
+    assert.equal((await store.unmatched('tea-office', 10)).length, 1, 'a person finds it there');
+    await clock.pass(30 * 60_000, 5_000);
+    assert.equal(of('error').length, 1, 'and is rung once');
+  });
+
+  test('one that breaks its contract is refused in their words, and rings', async (t) => {
+    const { submit, clock, step, delivery, of } = await engine(t, { facts: REPLIES.later });
+    const caseNo = await submit('A1');
+    await clock.until('waiting', async () => (await step(caseNo))?.state === 'WAITING_RECEIPT');
+    const reply = delivery.departments.callback('tea-office', push(`${caseNo}-01`, BROKEN), TRACE);
+    await settle();
+    assert.equal(said(await reply), '400 not taken: resultBroken');
+    assert.equal(of('error').length, 1);
+    assert.equal((await step(caseNo))?.state, 'WAITING_RECEIPT');
+  });
+
+  test('when our store does not take it, the party is told to send it again', async (t) => {
+    const { delivery, of } = await engine(t, {
+      aroundStore: (store) => ({ ...store, collected: () => Promise.reject(new Error('away')) }),
+    });
+    const reply = await delivery.departments.callback('tea-office', push('no-01', DONE), TRACE);
+    assert.equal(said(reply), '400 not taken: notKept');
+    assert.equal(of('error')[0]?.message, 'a message could not be kept; the party is told so');
+  });
+
+  test('one that matches nothing rings once, after a while', async (t) => {
+    const { delivery, clock, of } = await engine(t);
+    const reply = delivery.departments.callback('tea-office', push('331124000000000000-01', DONE), TRACE);
+    await settle();
+    assert.equal(said(await reply), '200 unmatched');
+    await clock.pass(9 * 60_000, 5_000);
+    assert.deepEqual(of('error'), []);
+    await clock.pass(30 * 60_000, 5_000);
+    assert.equal(of('error').length, 1);
+  });
+
+  test('that hangs, is too long, or trips over our own code is answered all the same', async (t) => {
+    const { delivery, clock, of } = await engine(t);
+    const { departments } = delivery;
+    const hanging = departments.callback('tea-office', push('hang', DONE), TRACE);
+    const outcome = assert.rejects(hanging, { name: 'Unfit', status: 503, code: 'notTaken' });
+    await clock.pass(10_300);
+    await outcome;
+    await assert.rejects(departments.callback('tea-office', push('bug', DONE), TRACE), {
+      status: 503,
+      code: 'notTaken',
+    });
+    assert.equal(of('error').length, 1);
+    const long = { ...push('x', DONE), body: new Uint8Array(1_048_577) };
+    await assert.rejects(departments.callback('tea-office', long, TRACE), { status: 413 });
+    await assert.rejects(departments.callback('nobody', push('x', DONE), TRACE), { status: 404, code: 'partyUnknown' });
+  });
+});
+
+/** An answer that names the number under which they filed it, as it would come in before our own receipt is written down. */
+function callbackByNumber(delivery: Awaited<ReturnType<typeof engine>>['delivery'], answer: Answer = DONE) {
+  return {
+    async accept(number: string): Promise<string> {
+      let kept = '';
+      const live = delivery.party('tea-office');
+      assert.ok(live !== undefined);
+      const adapter = live.adapter as { callback: NonNullable<typeof live.adapter.callback> };
+      const usual = adapter.callback;
+      adapter.callback = async (_request, accept) => {
+        kept = await accept({ from: 'somebody-else', about: { number }, dedupe: number, at: 5, answer });
+        return { status: 200, headers: {}, body: new Uint8Array() };
+      };
+      await delivery.departments.callback('tea-office', push('x', answer), TRACE);
+      adapter.callback = usual;
+      return kept;
+    },
+  };
+}
