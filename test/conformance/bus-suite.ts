@@ -1,0 +1,165 @@
+import assert from 'node:assert/strict';
+import { describe, type TestContext, test } from 'node:test';
+import { setTimeout as rest } from 'node:timers/promises';
+import type { Bus } from '../../contracts/ports/bus.ts';
+import type { Lease } from '../../contracts/ports/store.ts';
+import { envelope } from '../support/sample-case.ts';
+
+const LANE = 'tea-office';
+const lease = (n: number, lane = LANE): Lease => ({
+  envelope: { ...envelope('331124261123000001', `W${n}`, lane), body: { name: '王㙓', text: ']]> \u0000 𠮷' } },
+  fence: n,
+  until: 1_795_397_415_123,
+  attempts: 2,
+  inDoubt: n % 2 === 1,
+});
+const nothing = async () => {};
+
+async function until(what: string, seen: () => boolean): Promise<void> {
+  for (const end = Date.now() + 10_000; !seen(); await rest(2))
+    if (Date.now() > end) throw new Error(`${what}: not seen`);
+}
+
+/** Every promise of `contracts/ports/bus.ts`, over whatever implements it. `open` gives a bus that holds nothing. */
+export function busSuite(name: string, open: () => Promise<Bus>): void {
+  describe(`bus conformance: ${name}`, () => {
+    async function fresh(t: TestContext): Promise<Bus> {
+      const bus = await open();
+      t.after(() => bus.close());
+      return bus;
+    }
+
+    test('what is published is handled, whole and unchanged', async (t) => {
+      const bus = await fresh(t);
+      const got: Lease[] = [];
+      const subscription = await bus.subscribe(LANE, async (one) => void got.push(one), { concurrency: 1 });
+      await bus.publish(LANE, lease(1));
+      await until('it', () => got.length === 1);
+      assert.deepEqual(got, [lease(1)]);
+      await subscription.stop();
+    });
+
+    test('at most as many at a time as were asked for, and each is handled', async (t) => {
+      const bus = await fresh(t);
+      let atOnce = 0;
+      let most = 0;
+      const got = new Set<string>();
+      const subscription = await bus.subscribe(
+        LANE,
+        async ({ envelope: { id } }) => {
+          most = Math.max(most, ++atOnce);
+          await rest(2);
+          atOnce -= 1;
+          got.add(id);
+        },
+        { concurrency: 3 },
+      );
+      for (let n = 0; n < 20; n += 1) await bus.publish(LANE, lease(n));
+      await until('all', () => got.size === 20);
+      assert.equal(most, 3);
+      await subscription.stop();
+    });
+
+    test('lanes are strangers to each other: one that is stuck keeps no other back', async (t) => {
+      const bus = await fresh(t);
+      let letGo: () => void = nothing;
+      let stuck = 0;
+      const got: string[] = [];
+      const first = await bus.subscribe(
+        LANE,
+        () => {
+          stuck += 1;
+          return new Promise<void>((resolve) => {
+            letGo = resolve;
+          });
+        },
+        { concurrency: 1 },
+      );
+      const second = await bus.subscribe('rice-office', async (one) => void got.push(one.envelope.to), {
+        concurrency: 1,
+      });
+      await bus.publish(LANE, lease(1));
+      await bus.publish('rice-office', lease(2, 'rice-office'));
+      await until('the other', () => got.length === 1);
+      assert.deepEqual(got, ['rice-office']);
+      await until('the stuck one', () => stuck === 1);
+      letGo();
+      await Promise.all([first.stop(), second.stop()]);
+    });
+
+    test('a stop waits for what is under way, calls nobody after it, and gives back what was not handled', async (t) => {
+      const bus = await fresh(t);
+      let letGo: () => void = nothing;
+      let calls = 0;
+      const subscription = await bus.subscribe(
+        LANE,
+        () => {
+          calls += 1;
+          return new Promise<void>((resolve) => {
+            letGo = resolve;
+          });
+        },
+        { concurrency: 1 },
+      );
+      for (const n of [1, 2, 3]) await bus.publish(LANE, lease(n));
+      await until('one', () => calls === 1);
+      const back: Lease[] = [];
+      let stopped = false;
+      const stopping = subscription
+        .stop(async (one) => void back.push(one))
+        .then(() => {
+          stopped = true;
+        });
+      await until('the others', () => back.length === 2);
+      assert.equal(stopped, false);
+      letGo();
+      await stopping;
+      assert.deepEqual(back.map(({ fence }) => fence).sort(), [2, 3]);
+      assert.equal(calls, 1);
+    });
+
+    test('one that cannot be given back keeps no other from it, and the stop ends', async (t) => {
+      const bus = await fresh(t);
+      let letGo: () => void = nothing;
+      let calls = 0;
+      const subscription = await bus.subscribe(
+        LANE,
+        () => {
+          calls += 1;
+          return new Promise<void>((resolve) => {
+            letGo = resolve;
+          });
+        },
+        { concurrency: 1 },
+      );
+      for (const n of [1, 2, 3]) await bus.publish(LANE, lease(n));
+      await until('one', () => calls === 1);
+      let back = 0;
+      const stopping = subscription.stop(async () => {
+        back += 1;
+        throw new Error('the store is away');
+      });
+      await until('both', () => back === 2);
+      letGo();
+      await stopping;
+    });
+
+    test('a lane can be taken up again after a stop', async (t) => {
+      const bus = await fresh(t);
+      const first = await bus.subscribe(LANE, nothing, { concurrency: 1 });
+      await first.stop();
+      const got: number[] = [];
+      const second = await bus.subscribe(LANE, async ({ fence }) => void got.push(fence), { concurrency: 1 });
+      await bus.publish(LANE, lease(4));
+      await until('it', () => got.length === 1);
+      assert.deepEqual(got, [4]);
+      await second.stop();
+    });
+
+    test('a closed bus says that it takes nothing, instead of losing it silently', async (t) => {
+      const bus = await fresh(t);
+      await bus.close();
+      await assert.rejects(bus.publish(LANE, lease(1)));
+    });
+  });
+}
