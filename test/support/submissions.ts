@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { randomInt, randomUUID } from 'node:crypto';
 import type { JsonObject } from '../../contracts/ports/envelope.ts';
 
 /**
@@ -53,7 +53,8 @@ function submission(
 export function houseTransfer(vary: Variation = {}): JsonObject {
   const form: JsonObject = {
     estateUnitNo: '331124001002GB00123F00010001',
-    certNo: '浙(2026)松阳县不动产权第0001234号',
+    // Another title each time: the registry ends the one that it transfers.
+    certNo: `浙(2026)松阳县不动产权第${randomInt(2_000_000, 10_000_000)}号`,
     houseAddress: '松阳县西屏街道样例路1号2幢301室',
     area: '89.50',
     price: '1250000.00',

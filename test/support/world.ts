@@ -29,8 +29,8 @@ export interface World {
   readonly auditor: Client;
   simulator(party: string): Simulator;
   book(party: string): readonly Filing[];
-  /** Stops the gateway gracefully and starts it again over the same data. */
-  restart(): Promise<void>;
+  /** Stops the gateway gracefully and starts it again over the same data; `settings` other than its own, if given. */
+  restart(settings?: Settings): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -79,9 +79,9 @@ export async function startWorld(
       return found;
     },
     book: (party) => simulated.simulators.get(party)?.filed() ?? [],
-    async restart() {
+    async restart(other = settings) {
       await world.gateway.stop();
-      world.gateway = await start(settings, means);
+      world.gateway = await start(other, means);
     },
     async stop() {
       await world.gateway.stop();
