@@ -24,7 +24,10 @@ const tally = { passed: 0, failed: 0, skipped: 0 };
 /** Checks of the sources as a whole; each counts as one test. */
 const checks: readonly (readonly [string, readonly string[]])[] = [
   ['types (tsc)', ['node_modules/typescript/bin/tsc', '-p', '.']],
-  ['format and lint (biome)', ['node_modules/@biomejs/biome/bin/biome', 'ci', '--error-on-warnings', '.']],
+  [
+    'format and lint (biome)',
+    ['node_modules/@biomejs/biome/bin/biome', 'ci', '--colors=off', '--error-on-warnings', '.'],
+  ],
   ['nothing unused (knip)', ['node_modules/knip/bin/knip.js']],
   ['generated types are current', ['contracts/generate.ts', '--check']],
 ];
