@@ -179,7 +179,7 @@ describe('a stop', () => {
   });
 
   test('is over within its bound though a party hangs; what was under way is in doubt, and asked about', async (t) => {
-    const { submit, clock, office, stop, restart } = await engine(t, { terms: { deadlineMs: 60_000 } });
+    const { submit, clock, office, stop, restart, of } = await engine(t, { terms: { deadlineMs: 60_000 } });
     office.answer = DONE;
     office.mood = 'hung';
     office.moodFor = 1;
@@ -188,6 +188,7 @@ describe('a stop', () => {
     const began = clock.now();
     await stop();
     assert.ok(clock.now() - began <= SETTINGS.stopMs + 2_500, `${clock.now() - began} ms`);
+    assert.equal(of('warn', 'waits')[0]?.fields.code, 'disconnected', 'the abort was written down');
     const again = await restart();
     await clock.until('done', async () => (await again.step(caseNo))?.state === 'DONE');
     assert.equal(office.asked.filter((each) => each !== 'close')[1], `inquire ${caseNo}-01`);

@@ -306,7 +306,7 @@ describe('what cannot be written down', () => {
 
   test('a lease with too little time left for a call is given back, and nothing is sent under it', async (t) => {
     const stale: string[] = [];
-    const { submit, clock, office, step } = await engine(t, {
+    const { submit, clock, office, step, store } = await engine(t, {
       aroundBus: (bus) => ({
         ...bus,
         publish: (lane, lease) => {
@@ -322,5 +322,7 @@ describe('what cannot be written down', () => {
     await clock.until('done', async () => (await step(caseNo))?.state === 'DONE');
     assert.deepEqual(stale, [`${caseNo}-01`]);
     assert.deepEqual(office.asked, [`deliver ${caseNo}-01`], 'once, and in no doubt');
+    const { rows } = await store.timeline(caseNo, undefined, 50);
+    assert.ok(!rows.some(({ kind }) => kind === 'waiting'), 'and nobody is told of it');
   });
 });
