@@ -1,0 +1,86 @@
+/**
+ * A whole gateway in a process of its own, which kills itself (SIGKILL) at the commit point it was armed with. Its first argument is the
+ * file of its settings; what it is to die of comes later, as a message, so that the gateway that has healed one kill can suffer the next.
+ */
+import { readFileSync } from 'node:fs';
+import type { Settings } from '../../config/settings.ts';
+import { start } from '../../gateway/main.ts';
+
+/** The `nth` call of this method from now on. `within`: inside the transaction, while the case is being advanced. */
+export interface KillPoint {
+  readonly port: 'store' | 'bus' | 'adapter';
+  readonly method: string;
+  readonly when: 'before' | 'within' | 'after';
+  readonly nth: number;
+  /** Of an adapter: whose; any, when left out. */
+  readonly party?: string;
+}
+
+export type ToChild = { readonly arm: KillPoint | null };
+export type FromChild = { readonly said: 'ready' | 'armed' } | { readonly said: 'inquired'; readonly party: string };
+
+let armed: { readonly point: KillPoint; hits: number } | undefined;
+
+function reached(port: KillPoint['port'], method: string, when: KillPoint['when'], party?: string): void {
+  if (armed === undefined) return;
+  const { point } = armed;
+  if (point.port !== port || point.method !== method || point.when !== when) return;
+  if (point.party !== undefined && point.party !== party) return;
+  armed.hits += 1;
+  if (armed.hits === point.nth) process.kill(process.pid, 'SIGKILL');
+}
+
+type Callable = (...given: unknown[]) => unknown;
+
+/** Every method of a port, told of before it begins and after it has ended. */
+function watched<Port extends object>(target: Port, port: KillPoint['port'], party?: string): Port {
+  return new Proxy(target, {
+    get(object, name) {
+      const found: unknown = Reflect.get(object, name);
+      if (typeof found !== 'function' || typeof name !== 'string') return found;
+      const method = found as Callable;
+      return (...given: unknown[]) => {
+        reached(port, name, 'before', party);
+        if (port === 'adapter' && name === 'inquire' && party !== undefined) say({ said: 'inquired', party });
+        const inside = given.map((one) => within(one, () => reached(port, name, 'within', party)));
+        const result = method.apply(object, inside);
+        if (!(result instanceof Promise)) return result;
+        return result.then((value: unknown) => {
+          reached(port, name, 'after', party);
+          return value;
+        });
+      };
+    },
+  });
+}
+
+/** An `advance`, or what makes one, or the `open` of a new case: told of when the store runs it. */
+function within(given: unknown, tell: () => void): unknown {
+  if (typeof given === 'function')
+    return (...inner: unknown[]) => {
+      const result = (given as Callable)(...inner);
+      if (typeof result === 'function') return within(result, tell);
+      tell();
+      return result;
+    };
+  if (given !== null && typeof given === 'object' && 'open' in given)
+    return { ...given, open: within(given.open, tell) };
+  return given;
+}
+
+const say = (message: FromChild): void => void process.send?.(message);
+
+const settings = JSON.parse(readFileSync(process.argv[2] ?? '', 'utf8')) as Settings;
+const gateway = await start(settings, {
+  aroundStore: (store) => watched(store, 'store'),
+  aroundBus: (bus) => watched(bus, 'bus'),
+  aroundAdapter: (party, adapter) => watched(adapter, 'adapter', party),
+});
+process.on('message', ({ arm }: ToChild) => {
+  armed = arm === null ? undefined : { point: arm, hits: 0 };
+  say({ said: 'armed' });
+});
+process.once('SIGTERM', () => void gateway.stop().then(() => process.exit(0)));
+// Nobody is left to tell what to do.
+process.once('disconnect', () => process.exit(0));
+say({ said: 'ready' });
