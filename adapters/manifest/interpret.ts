@@ -79,6 +79,9 @@ function factsOf(manifest: Manifest, { connectMs: _, ...terms }: Manifest['terms
   };
 }
 
+/** What a question may come to: found, or searched and not found. */
+const LOOKED_UP = ['filed', 'none'] as const;
+
 /** What an operation came to: the last call's outcome, and what every call read. */
 interface Done extends Outcome {
   readonly input: Input & { readonly reply: Json };
@@ -233,7 +236,7 @@ class Operations {
 
   async query(name: string, body: JsonObject, call: Call): Promise<JsonObject> {
     const operation = this.#of(this.#manifest.queries, name);
-    const done = await this.#run(operation.calls, { query: body }, call);
+    const done = await this.#run(operation.calls, { query: body }, call, LOOKED_UP);
     if (done.as === 'none')
       throw new Fault('refused', { reason: this.#reason(done, 'none', '查无结果', 'they hold nothing of that kind') });
     return asObject(await this.#mapped(operation.answer, done.input));
@@ -245,6 +248,7 @@ class Operations {
       operation.calls,
       { certificate: structuredClone(query) as unknown as JsonObject },
       call,
+      LOOKED_UP,
     );
     if (done.as === 'none') return [];
     const found = await this.#mapped(operation.answer, done.input);

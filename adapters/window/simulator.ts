@@ -33,7 +33,8 @@ const makeWindow: MakeSimulator = () => {
       return said('97', '验签失败');
     if (mood === 'refuses') return said('03', '办件不属于本平台');
     const key = form.get('noticeId') ?? '';
-    if (office.find(key) !== undefined) return said('02', `noticeId:${key} 已经存在`);
+    const earlier = office.find(key);
+    if (earlier !== undefined) return said('02', `noticeId:${key} 已经存在`, earlier.number);
     const number = `TZ${String(office.next()).padStart(8, '0')}`;
     office.file(key, number, form.get('contract') ?? '', JSON.parse(form.get('notice') ?? 'null') as Json);
     return said('01', '成功', number);

@@ -1,4 +1,5 @@
 import {
+  type AgentOptions,
   type ClientRequest,
   Agent as HttpAgent,
   request as httpRequest,
@@ -28,14 +29,17 @@ const NOT_CONNECTED: ReadonlySet<string> = new Set([
   'SELF_SIGNED_CERT_IN_CHAIN',
 ]);
 
-/** HTTP through axios, in the one place where it appears. Connections are kept and bounded; no redirect is followed, no proxy of the environment is used. */
+/**
+ * HTTP through axios, in the one place where it appears. Connections are bounded; no redirect is followed, no proxy of the environment is used.
+ *
+ * A kept connection may have been closed by the other side a moment ago, and whether a request written to it arrived cannot be told. So a write has a
+ * connection of its own, and is certain to be unreachable when none can be made; a read goes on a kept one, and once more on a new one when that was stale.
+ */
 export function httpWire({ sockets = 64 }: { readonly sockets?: number } = {}): HttpWire {
-  const options = { keepAlive: true, maxSockets: sockets, maxFreeSockets: 8, scheduling: 'lifo' as const };
-  const [httpAgent, httpsAgent] = [new HttpAgent(options), new HttpsAgent(options)];
+  const kept = agents({ keepAlive: true, maxSockets: sockets, maxFreeSockets: 8, scheduling: 'lifo' });
+  const own = agents({ keepAlive: false, maxSockets: sockets });
   const client = axios.create({
     adapter: 'http',
-    httpAgent,
-    httpsAgent,
     proxy: false,
     maxRedirects: 0,
     responseType: 'stream',
@@ -46,54 +50,65 @@ export function httpWire({ sockets = 64 }: { readonly sockets?: number } = {}): 
     maxBodyLength: Number.POSITIVE_INFINITY,
   });
 
+  async function attempt(request: HttpRequest, how: Exchange, fresh: boolean): Promise<HttpReply> {
+    // The wait for a connection ends by itself; what came of the request after that is the deadline's affair.
+    const connecting = new AbortController();
+    const timer = setTimeout(() => connecting.abort(), how.connectMs);
+    const connection = { made: false, kept: false };
+    const { httpAgent, httpsAgent } = fresh ? own : kept;
+    try {
+      const response = await client.request<Readable>({
+        url: request.url,
+        method: request.method,
+        headers: { ...request.headers },
+        ...(request.body === null ? {} : { data: Buffer.from(request.body) }),
+        httpAgent,
+        httpsAgent,
+        signal: AbortSignal.any([how.signal, connecting.signal]),
+        transport: watched(request.url, (reused) => {
+          [connection.made, connection.kept] = [true, reused];
+          clearTimeout(timer);
+        }),
+      } as Parameters<typeof client.request>[0]);
+      const headers: Record<string, string> = {};
+      for (const [name, value] of Object.entries(response.headers)) headers[name.toLowerCase()] = String(value);
+      return { status: response.status, headers, body: await whole(response.data, how) };
+    } catch (error) {
+      if (connection.kept && !how.signal.aborted && !(error instanceof Fault)) return await attempt(request, how, true);
+      throw told(error, connection.made, how);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
   return {
-    async exchange(request: HttpRequest, how: Exchange): Promise<HttpReply> {
-      // The wait for a connection ends by itself; what came of the request after that is the deadline's affair.
-      const connecting = new AbortController();
-      const timer = setTimeout(() => connecting.abort(), how.connectMs);
-      let connected = false;
-      const onSocket = (): void => {
-        connected = true;
-        clearTimeout(timer);
-      };
-      try {
-        const response = await client.request<Readable>({
-          url: request.url,
-          method: request.method,
-          headers: { ...request.headers },
-          ...(request.body === null ? {} : { data: Buffer.from(request.body) }),
-          signal: AbortSignal.any([how.signal, connecting.signal]),
-          transport: watched(request.url, onSocket),
-        } as Parameters<typeof client.request>[0]);
-        const headers: Record<string, string> = {};
-        for (const [name, value] of Object.entries(response.headers)) headers[name.toLowerCase()] = String(value);
-        return { status: response.status, headers, body: await whole(response.data, how) };
-      } catch (error) {
-        throw told(error, connected, how);
-      } finally {
-        clearTimeout(timer);
-      }
-    },
+    exchange: (request, how) => attempt(request, how, how.write),
     async close() {
-      httpAgent.destroy();
-      httpsAgent.destroy();
+      for (const { httpAgent, httpsAgent } of [kept, own]) {
+        httpAgent.destroy();
+        httpsAgent.destroy();
+      }
     },
   };
 }
 
-/** Node's own transport, which tells when the connection stands: before that nothing can have arrived. */
+function agents(options: AgentOptions): { readonly httpAgent: HttpAgent; readonly httpsAgent: HttpsAgent } {
+  return { httpAgent: new HttpAgent(options), httpsAgent: new HttpsAgent(options) };
+}
+
+/** Node's own transport, which tells when the connection stands, and whether it had stood before: until then nothing can have arrived. */
 function watched(
   url: string,
-  connected: () => void,
+  connected: (reused: boolean) => void,
 ): { request(options: RequestOptions, then: (response: IncomingMessage) => void): ClientRequest } {
   const secure = url.startsWith('https:');
   return {
     request(options, then) {
       const request = (secure ? httpsRequest : httpRequest)(options, then);
       request.once('socket', (socket: Socket) => {
-        // A kept connection stands already.
-        if (!socket.connecting) connected();
-        else socket.once(secure ? 'secureConnect' : 'connect', connected);
+        if (request.reusedSocket) connected(true);
+        else if (!socket.connecting && !secure) connected(false);
+        else socket.once(secure ? 'secureConnect' : 'connect', () => connected(false));
       });
       return request;
     },

@@ -1,0 +1,296 @@
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import type { Call, Connected, PartyFolder } from '../../contracts/ports/adapter.ts';
+import type { CertificateQuery } from '../../contracts/ports/certificate.ts';
+import { wallClock } from '../../contracts/ports/clock.ts';
+import type { Contracts } from '../../contracts/ports/contract.ts';
+import type { Envelope, JsonObject, Message } from '../../contracts/ports/envelope.ts';
+import { Fault, type FaultKind } from '../../contracts/ports/fault.ts';
+import type { LogFields, Logger } from '../../contracts/ports/logger.ts';
+import type { MakeSimulator, Mood, Simulator } from '../../contracts/ports/simulator.ts';
+
+/** The one right fault of each mood. */
+const RIGHT = {
+  refuses: 'refused',
+  busy: 'busy',
+  absent: 'unreachable',
+  deaf: 'inDoubt',
+  forgetful: 'inDoubt',
+  garbled: 'malformed',
+} as const satisfies Record<Exclude<Mood, 'well'>, FaultKind>;
+/** Short, so that silence is soon over; everything else as the manifest says. */
+const TERMS = { deadlineMs: 400, connectMs: 200, closed: [], quota: null };
+const DEADLINE_MS = 300;
+
+/** What every party's adapter must hold, over its simulator's real socket, in every mood. */
+export function adapterSuite(folder: PartyFolder, make: MakeSimulator, home: string, contracts: Contracts): void {
+  describe(`the adapter of ${folder.party}`, () => {
+    const lines: string[] = [];
+    let simulator: Simulator;
+    let live: Connected;
+    let serial = 0;
+
+    before(async () => {
+      simulator = make();
+      const { settings } = await simulator.start({ port: 0, decideAfterMs: 20 });
+      live = folder.connect({ ...(settings as JsonObject), terms: TERMS }, { clock: wallClock, log: recorder(lines) });
+    });
+    after(async () => {
+      await live.adapter.close();
+      await simulator.stop();
+    });
+
+    const within = (ms = DEADLINE_MS): Call & { done(): void } => {
+      const own = new AbortController();
+      const timer = setTimeout(() => own.abort(), ms);
+      return {
+        signal: own.signal,
+        attempt: 1,
+        log: recorder(lines),
+        traceparent: '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',
+        done: () => clearTimeout(timer),
+      };
+    };
+    async function called<T>(run: (call: Call) => Promise<T>, ms?: number): Promise<T> {
+      const call = within(ms);
+      try {
+        return await run(call);
+      } finally {
+        call.done();
+      }
+    }
+    const sample = (kind: string, name: string): JsonObject => {
+      const file = path.join(home, 'samples', kind, `${name}.json`);
+      assert.ok(
+        existsSync(file),
+        `${folder.party}/samples/${kind}/${name}.json is missing: the suite needs a sample of everything the manifest offers`,
+      );
+      return JSON.parse(readFileSync(file, 'utf8')) as JsonObject;
+    };
+    const envelope = (contract: string): Envelope => {
+      serial += 1;
+      const caseNo = `331124261123${String(serial).padStart(6, '0')}`;
+      return {
+        id: `${caseNo}-01`,
+        caseNo,
+        stepNo: '01',
+        to: folder.party,
+        contract,
+        body: sample('envelopes', contract),
+        traceparent: '',
+        createdAt: Date.now(),
+      };
+    };
+    const entries = (key: string) => simulator.filed().filter((filing) => filing.key === key);
+    const faultOf = async (run: () => Promise<unknown>): Promise<Fault> => {
+      try {
+        await run();
+      } catch (error) {
+        assert.ok(error instanceof Fault, `only faults are thrown on purpose, this was ${String(error)}`);
+        return error;
+      }
+      return assert.fail('it should have failed');
+    };
+    const inMood = async (mood: Mood, run: () => Promise<void>): Promise<void> => {
+      await simulator.mood(mood);
+      try {
+        await run();
+      } finally {
+        await simulator.mood('well');
+      }
+    };
+    /** What stands in a sample about people must not stand in a reason or a log line. */
+    function personal(body: unknown): string[] {
+      const found: string[] = [];
+      JSON.stringify(body, (key, value: unknown) => {
+        if (typeof value === 'string' && /^(name|idNo|mobile|holder|accountNo)$/.test(key)) found.push(value);
+        return value;
+      });
+      return found;
+    }
+    function tellsNobody(fault: Fault, body: unknown): void {
+      const said = `${fault.message} ${fault.reason.code} ${fault.reason.zh} ${fault.reason.en}`;
+      for (const value of personal(body))
+        assert.ok(!said.includes(value), `a fault names a person: ${fault.reason.code}`);
+    }
+
+    const facts = () => live.facts;
+
+    test('answers its probe', () => called((call) => live.adapter.probe(call), 1_000));
+
+    test('every sample keeps its contract', () => {
+      for (const { contract } of facts().delivers)
+        assert.deepEqual(contracts.problems(contract, sample('envelopes', contract)), [], contract);
+      for (const { name, request } of facts().queries)
+        assert.deepEqual(contracts.problems(request, sample('queries', name)), [], name);
+    });
+
+    test('well: delivers, and answers within the contract of its result; the book has the key once', async () => {
+      for (const { contract, result, replies } of facts().delivers) {
+        const one = envelope(contract);
+        const receipt = await called((call) => live.adapter.deliver(one, call), 1_000);
+        const [entry, ...more] = entries(one.id);
+        assert.ok(entry !== undefined && more.length === 0, `${contract}: ${more.length + 1} entries under ${one.id}`);
+        assert.equal(receipt.duplicate, false);
+        assert.equal(receipt.number, entry.number, `${contract}: the receipt has the number of the book`);
+        if (replies !== 'atOnce') continue;
+        assert.equal(receipt.answer?.outcome, 'done', contract);
+        if (receipt.answer?.outcome === 'done' && result !== null)
+          assert.deepEqual(contracts.problems(result, receipt.answer.result), [], contract);
+      }
+    });
+
+    test('the same envelope twice: success both times, one entry in the book, the same number', async () => {
+      for (const { contract, replies } of facts().delivers) {
+        const one = envelope(contract);
+        const first = await called((call) => live.adapter.deliver(one, call), 1_000);
+        const second = await called((call) => live.adapter.deliver(one, call), 1_000);
+        assert.equal(entries(one.id).length, 1, contract);
+        assert.equal(second.number, first.number, contract);
+        if (replies === 'atOnce') assert.deepEqual(second.answer, first.answer, contract);
+      }
+    });
+
+    for (const [mood, kind] of Object.entries(RIGHT) as [keyof typeof RIGHT, FaultKind][]) {
+      test(`${mood}: a delivery is ${kind}, and the book says what inquiry says`, async () => {
+        for (const { contract } of facts().delivers) {
+          const one = envelope(contract);
+          await inMood(mood, async () => {
+            const fault = await faultOf(() => called((call) => live.adapter.deliver(one, call)));
+            // Silence before the write was sent (a validate call, a log-in) leaves no doubt, and the fault says so.
+            const certain = mood === 'deaf' && fault.kind === 'unreachable' && fault.reason.code === 'silence';
+            if (!certain) assert.equal(fault.kind, kind, `${contract}: ${fault.message}`);
+            tellsNobody(fault, one.body);
+          });
+          assert.equal(entries(one.id).length, mood === 'forgetful' ? 1 : 0, contract);
+          if (live.adapter.inquire === undefined) {
+            assert.ok(facts().terms.idempotent, 'who cannot be asked must honour the key');
+            continue;
+          }
+          const known = await called(async (call) => live.adapter.inquire?.(one, call), 1_000);
+          if (mood !== 'forgetful') assert.equal(known, 'neverArrived', contract);
+          else
+            assert.equal(
+              known !== undefined && known !== 'neverArrived' ? known.number : undefined,
+              entries(one.id)[0]?.number,
+              contract,
+            );
+        }
+      });
+    }
+
+    test('questions: well within the contract; in every other mood never in doubt, for a question has no effect', async () => {
+      for (const { name, reply } of facts().queries) {
+        const body = sample('queries', name);
+        const answer = await called(async (call) => live.adapter.query?.(name, body, call), 1_000);
+        assert.deepEqual(contracts.problems(reply, answer ?? null), [], name);
+        for (const [mood, kind] of Object.entries(RIGHT) as [keyof typeof RIGHT, FaultKind][]) {
+          if (mood === 'forgetful') continue;
+          await inMood(mood, async () => {
+            const fault = await faultOf(() => called(async (call) => live.adapter.query?.(name, body, call)));
+            assert.equal(
+              fault.kind,
+              kind === 'inDoubt' ? 'unreachable' : kind,
+              `${name} when ${mood}: ${fault.message}`,
+            );
+            tellsNobody(fault, body);
+          });
+        }
+      }
+    });
+
+    test('certificates: found with their holder; could not search is a fault, never an empty list', async () => {
+      for (const type of facts().certificates) {
+        const query = sample('certificates', type) as unknown as CertificateQuery;
+        // What only comes into being by a filing is filed first.
+        for (const { contract } of facts().delivers)
+          await called((call) => live.adapter.deliver(envelope(contract), call), 1_000);
+        await new Promise((resolve) => setTimeout(resolve, 60));
+        const found = (await called(async (call) => live.adapter.certificates?.(query, call), 1_000)) ?? [];
+        assert.ok(found.length > 0, `${type}: none found`);
+        for (const certificate of found) {
+          assert.equal(certificate.type, type);
+          assert.equal(certificate.holder.idNo, query.holder.idNo);
+          assert.match(certificate.state, /^0[1-7]$|^99$/);
+        }
+        for (const mood of ['busy', 'absent', 'deaf', 'garbled'] as const) {
+          await inMood(mood, async () => {
+            const fault = await faultOf(() => called(async (call) => live.adapter.certificates?.(query, call)));
+            tellsNobody(fault, query);
+          });
+        }
+      }
+    });
+
+    test('later answers: asked for when due, given once decided, under the key they were filed under', async () => {
+      for (const { contract, result, replies } of facts().delivers) {
+        if (replies !== 'later' || live.adapter.collect === undefined) continue;
+        const one = envelope(contract);
+        const { number } = await called((call) => live.adapter.deliver(one, call), 1_000);
+        const messages: Message[] = [];
+        const end = Date.now() + 3_000;
+        while (messages.length === 0 && Date.now() < end) {
+          const ask = (call: Call) =>
+            live.adapter.collect?.(
+              [{ envelope: one, number, deliveredAt: Date.now() }],
+              async (message) => {
+                messages.push(message);
+                return 'applied';
+              },
+              call,
+            ) ?? Promise.resolve();
+          await called(ask, 1_000);
+        }
+        const [message] = messages;
+        assert.ok(message, `${contract}: no answer came`);
+        assert.deepEqual(message.about, { key: one.id });
+        assert.equal(message.answer.outcome, 'done');
+        if (message.answer.outcome === 'done' && result !== null)
+          assert.deepEqual(contracts.problems(result, message.answer.result), []);
+      }
+    });
+
+    test('an aborted call lets go at once', async () => {
+      const [first] = facts().delivers;
+      if (first === undefined) return;
+      await inMood('deaf', async () => {
+        const started = performance.now();
+        await faultOf(() => called((call) => live.adapter.deliver(envelope(first.contract), call), 100));
+        assert.ok(performance.now() - started < 1_000);
+      });
+    });
+
+    test('eight calls while the session ends: all succeed, one filing each', async () => {
+      const [first] = facts().delivers;
+      if (first === undefined) return;
+      const lever = ['rotateSecret', 'stealToken', 'expireToken', 'endSignIn'];
+      const eight = Array.from({ length: 8 }, () => envelope(first.contract));
+      // A log-in that began while nobody answered may still be under way.
+      await called((call) => live.adapter.probe(call), 1_000).catch(() => {});
+      for (const name of lever) await simulator.pull?.(name, null).catch(() => {});
+      const receipts = await Promise.all(eight.map((one) => called((call) => live.adapter.deliver(one, call), 2_000)));
+      assert.equal(receipts.length, 8);
+      for (const one of eight) assert.equal(entries(one.id).length, 1);
+    });
+
+    test('no person stands in its log', () => {
+      const bodies = existsSync(path.join(home, 'samples', 'envelopes'))
+        ? readdirSync(path.join(home, 'samples', 'envelopes')).map((name) =>
+            sample('envelopes', name.slice(0, -'.json'.length)),
+          )
+        : [];
+      for (const value of bodies.flatMap(personal))
+        for (const line of lines) assert.ok(!line.includes(value), 'a log line names a person');
+    });
+  });
+}
+
+function recorder(lines: string[]): Logger {
+  const at = (message: string, fields: LogFields = {}) =>
+    void lines.push(
+      `${message} ${JSON.stringify(fields, (_key, value: unknown) => (value instanceof Error ? `${value.message} ${value.stack}` : value))}`,
+    );
+  return { debug: at, info: at, warn: at, error: at, with: () => recorder(lines) };
+}
