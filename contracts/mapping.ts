@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import jsonata from 'jsonata';
 import type { Json } from './ports/envelope.ts';
 
@@ -10,6 +11,12 @@ export type Mapping = (input: unknown, more?: MappingFunctions) => Promise<Json 
 
 /** ms, calls deep, elements in one sequence. */
 const BOUNDS = { timeout: 500, stack: 200, sequence: 10_000 };
+/**
+ * The time is the wall's, and evaluations that began together share it turn by turn: under load one may be out of time without having had any. It is
+ * then evaluated anew in a turn of its own; what is out of time again and again does not end.
+ */
+const TRIES = 4;
+const OUT_OF_TIME = 'D1012';
 const FORBIDDEN: ReadonlySet<string> = new Set(['eval', 'now', 'millis', 'random']);
 
 /** A mapping that does not compile, or did not evaluate; names the mapping, never the data. */
@@ -34,9 +41,16 @@ export function compileMapping(name: string, source: string, functions: MappingF
   }
   refuseForbidden(name, expression.ast());
   return async (input, more) => {
+    const known = more === undefined ? functions : { ...functions, ...more };
     try {
-      const value = await expression.evaluate(input, more === undefined ? functions : { ...functions, ...more });
-      return plain(value);
+      for (let tries = 1; ; tries += 1) {
+        try {
+          return plain(await expression.evaluate(input, known));
+        } catch (error) {
+          if (tries === TRIES || (error as { code?: unknown } | null)?.code !== OUT_OF_TIME) throw error;
+        }
+        await setImmediate();
+      }
     } catch (error) {
       // An error thrown by one of our functions (a Fault, say) is meant for the caller; JSONata's own carry a code.
       if (error instanceof Error && error.constructor !== Error) throw error;
