@@ -10,7 +10,7 @@ import { buildFixed, openFixed } from '../wire/text/fixed.ts';
 import { buildForm, openForm } from '../wire/text/form.ts';
 import { openJson } from '../wire/text/json.ts';
 import { buildXml, openXml, rootOf } from '../wire/text/xml.ts';
-import type { FrameWire, HttpWire } from '../wire/wire.ts';
+import type { FrameWire, HttpReply, HttpWire } from '../wire/wire.ts';
 import { classify, type Meaning, type Rule } from './answers.ts';
 import type { Read, WireCall } from './manifest.ts';
 
@@ -57,7 +57,7 @@ export async function callOnce(
   line: Line,
   means: { readonly signal: AbortSignal; readonly traceparent: string },
 ): Promise<Outcome> {
-  const { send, read, rules, write } = call;
+  const { send, read, write } = call;
   const { settings } = input;
   const body = await mapped(() => send.map(input, line.functions));
   const rendered = render(send, body);
@@ -76,13 +76,13 @@ export async function callOnce(
       : encodeText(text, send.encoding, send.onLoss);
   const how = { signal: means.signal, write, connectMs: line.connectMs, maxBytes: read.maxBytes };
 
-  let [status, contentType, headers]: [number, string, { readonly [name: string]: string }] = [200, '', {}];
-  let came: Uint8Array;
+  let came: Came;
   if (line.frame !== undefined) {
-    came = await line.frame.exchange(String(settings.host), Number(settings.port), bytes, how);
+    const body = await line.frame.exchange(String(settings.host), Number(settings.port), bytes, how);
+    came = { status: 200, headers: {}, body };
   } else if (line.http !== undefined) {
     const path = typeof sealed?.path === 'string' ? sealed.path : send.path;
-    const reply = await line.http.exchange(
+    came = await line.http.exchange(
       {
         url: `${String(settings.baseUrl).replace(/\/$/, '')}${path}${queryText(object(sealed?.query))}`,
         method: send.method,
@@ -97,24 +97,29 @@ export async function callOnce(
       },
       how,
     );
-    ({ status, headers, body: came } = reply);
-    contentType = headers['content-type'] ?? '';
-    measureSkew(headers.date, line);
+    measureSkew(came.headers.date, line);
   } else throw new Error('a line has a wire');
 
-  const opened = await opening(read, came, input, line);
-  const seen = { status, contentType, root: opened.root, reply: opened.reply };
-  const rule = classify(rules, seen);
-  if (rule === undefined) throw unclassified(call, status, contentType, came, opened.fault);
-  // A rule that needs nothing of the body may match although it could not be read; one that needs it has it.
-  if (opened.fault !== undefined && rule.as === 'filed')
-    throw unclassified(call, status, contentType, came, opened.fault);
-  return {
-    as: rule.as,
-    rule,
-    reply: opened.reply ?? null,
-    retryAfterMs: retryAfter(headers['retry-after'], line.clock),
-  };
+  return judged(call, came, input, line);
+}
+
+/** What came back over a wire, before it is read. */
+export type Came = HttpReply;
+
+/** Read and classified, as every reply is; the samples of a party go the same way. Throws Fault when no rule knows it. */
+export async function judged(
+  call: WireCall,
+  { status, headers, body }: Came,
+  input: Pick<Input, 'settings' | 'now' | 'session'>,
+  line: Pick<Line, 'functions' | 'clock'>,
+): Promise<Outcome> {
+  const contentType = headers['content-type'] ?? '';
+  const { root, reply, fault } = await opening(call.read, body, input, line);
+  const rule = classify(call.rules, { status, contentType, root, reply });
+  // A rule may match from outside although the body could not be read; success never does.
+  if (rule === undefined || (fault !== undefined && rule.as === 'filed'))
+    throw unclassified(call, status, contentType, body, fault);
+  return { as: rule.as, rule, reply: reply ?? null, retryAfterMs: retryAfter(headers['retry-after'], line.clock) };
 }
 
 function render(

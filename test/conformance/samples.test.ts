@@ -1,0 +1,72 @@
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { parse } from 'yaml';
+import { partyFolders } from '../../adapters/load.ts';
+import { judged } from '../../adapters/manifest/call.ts';
+import { mappingFunctions } from '../../adapters/manifest/functions.ts';
+import { readManifest } from '../../adapters/manifest/manifest.ts';
+import { loadContracts } from '../../contracts/load.ts';
+import { wallClock } from '../../contracts/ports/clock.ts';
+import type { JsonObject } from '../../contracts/ports/envelope.ts';
+import { Fault } from '../../contracts/ports/fault.ts';
+
+const adapters = path.join(path.dirname(path.dirname(path.dirname(fileURLToPath(import.meta.url)))), 'adapters');
+const ours = (await loadContracts(path.join(adapters, '..', 'contracts', 'schemas'))).map(({ name }) => name);
+
+/** A line of `samples/index.yaml`. */
+interface Sample {
+  readonly file: string;
+  readonly call: string;
+  readonly as: string;
+  readonly status?: number;
+  readonly contentType?: string;
+}
+
+for (const party of await partyFolders()) {
+  const folder = path.join(adapters, party);
+  const samples = path.join(folder, 'samples');
+
+  describe(`real bytes of ${party}`, async () => {
+    assert.ok(
+      existsSync(path.join(samples, 'index.yaml')),
+      `${party}/samples/index.yaml is missing: every party shows its bytes`,
+    );
+    const index = parse(readFileSync(path.join(samples, 'index.yaml'), 'utf8')) as readonly Sample[];
+    const own = (await loadContracts(path.join(folder, 'schemas'))).map(({ name }) => name);
+    const manifest = readManifest(folder, mappingFunctions, new Set([...ours, ...own]));
+    // Keys under which sealed samples were made, where a party seals.
+    const keys = path.join(samples, 'settings.json');
+    const settings = existsSync(keys) ? (JSON.parse(readFileSync(keys, 'utf8')) as JsonObject) : {};
+
+    for (const { file, call, as, status = 200, contentType = '' } of index) {
+      test(`${file} means ${as}`, async () => {
+        const wireCall = manifest.calls[call];
+        assert.ok(wireCall, `there is no call ${call}`);
+        const came = { status, headers: { 'content-type': contentType }, body: readFileSync(path.join(samples, file)) };
+        const meaning = await judged(
+          wireCall,
+          came,
+          { settings, now: Date.now() },
+          { functions: {}, clock: wallClock },
+        ).then(
+          (outcome) => outcome.as,
+          (error: unknown) => (error instanceof Fault ? error.kind : Promise.reject(error)),
+        );
+        assert.equal(meaning, as);
+      });
+    }
+
+    test('at least success, a refusal or a duplicate, and garbage are among them', () => {
+      const meanings = new Set(index.map(({ as }) => as));
+      assert.ok(
+        meanings.has('filed') &&
+          (meanings.has('refused') || meanings.has('duplicate')) &&
+          (meanings.has('malformed') || meanings.has('sessionLost')),
+        [...meanings].join(', '),
+      );
+    });
+  });
+}
