@@ -2,10 +2,11 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { loadParties } from '../adapters/load.ts';
+import { ManifestError } from '../adapters/manifest/manifest.ts';
 import { startSimulated } from '../adapters/simulated.ts';
 import { loadSimulators } from '../adapters/simulators.ts';
 import { calendar, deadline } from '../config/calendar.ts';
-import { loadItems } from '../config/items.ts';
+import { CatalogueError, loadItems } from '../config/items.ts';
 import { HELP, loadSettings, SettingsError, wantsHelp } from '../config/load.ts';
 import type { Settings } from '../config/settings.ts';
 import { loadContracts } from '../contracts/load.ts';
@@ -222,8 +223,9 @@ async function main(): Promise<void> {
 
 if (process.argv[1] !== undefined && path.resolve(process.argv[1]) === fileURLToPath(import.meta.url)) {
   main().catch((error: unknown) => {
-    // A mistake in the settings is for a person: its sentence, not a stack.
-    console.error(error instanceof SettingsError ? error.message : error);
+    // What a person wrote is mended by a person: the sentences, not a stack.
+    const written = [SettingsError, CatalogueError, ManifestError].some((kind) => error instanceof kind);
+    console.error(written ? (error as Error).message : error);
     process.exitCode = 1;
   });
 }

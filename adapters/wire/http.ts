@@ -136,7 +136,7 @@ async function whole(body: Readable, { signal, maxBytes, write }: Exchange): Pro
   }
 }
 
-export function tooLarge(maxBytes: number, write: boolean): Fault {
+function tooLarge(maxBytes: number, write: boolean): Fault {
   return new Fault('malformed', {
     maybeArrived: write,
     reason: {

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Json } from '../../contracts/ports/envelope.ts';
 
 /** The same JSON whatever the order of its keys. */
-export function canonical(value: Json): string {
+function canonical(value: Json): string {
   if (value === null || typeof value !== 'object') return JSON.stringify(value);
   if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`;
   const members = Object.keys(value)

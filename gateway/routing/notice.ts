@@ -3,7 +3,7 @@ import type { JsonObject, Millis, Party, Reason } from '../../contracts/ports/en
 import type { Draft } from './draft.ts';
 
 /** Local time of the county, as ISO 8601 with its offset. */
-export function localTime(at: Millis): string {
+function localTime(at: Millis): string {
   return `${new Date(at + 8 * 3_600_000).toISOString().slice(0, -1)}+08:00`;
 }
 

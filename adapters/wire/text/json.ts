@@ -26,10 +26,6 @@ function asWritten(_key: string, value: Json, context?: { readonly source?: stri
   return typeof value === 'number' ? (context?.source ?? String(value)) : value;
 }
 
-export function buildJson(value: Json): string {
-  return JSON.stringify(value);
-}
-
 function deeperThan(text: string, most: number): boolean {
   let depth = 0;
   let quoted = false;
