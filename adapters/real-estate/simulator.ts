@@ -34,6 +34,8 @@ const makeRealEstate: MakeSimulator = () => {
   /** The push is sent before the reply to the submission. */
   let pushEarly = false;
   let token = '';
+  /** A token that every log-in gets, so that two clients can be held against each other. */
+  let pinned: string | undefined;
 
   async function answer(request: OfficeRequest, mood: 'well' | 'refuses' | 'busy'): Promise<OfficeReply> {
     if (mood === 'busy') return said('503', '系统日终处理中');
@@ -41,7 +43,7 @@ const makeRealEstate: MakeSimulator = () => {
     if (request.path === '/bdc/rest/v1/token') {
       if (body.appId !== APP_ID || body.sign !== signature(`${body.appId}${body.time}`, SIGN_KEY))
         return said('403', '应用未登记或签名错误');
-      token = randomBytes(16).toString('hex');
+      token = pinned ?? randomBytes(16).toString('hex');
       return said('0', '成功', { token, expire: '7200' });
     }
     if (request.headers.token !== token || token === '') return said('401', 'token失效');
@@ -170,16 +172,17 @@ const makeRealEstate: MakeSimulator = () => {
       office.mood = mood;
       await door?.absent(mood === 'absent');
     },
-    /** `decide`: register | refuse | correct, for what comes from now on; `push`: false = results wait to be asked for; `pushEarly`: before their own reply; `expireToken`; `decideAfterMs`. */
+    /** `decide`: register | refuse | correct, for what comes from now on; `push`: false = results wait to be asked for; `pushEarly`: before their own reply; `expireToken`; `pinToken`; `decideAfterMs`. */
     async pull(lever, value) {
       if (lever === 'decide' && typeof value === 'string') decide = value;
       else if (lever === 'push' && typeof value === 'boolean') push = value;
       else if (lever === 'pushEarly' && typeof value === 'boolean') pushEarly = value;
       else if (lever === 'expireToken') token = '';
+      else if (lever === 'pinToken' && typeof value === 'string') [token, pinned] = [value, value];
       else if (lever === 'decideAfterMs' && typeof value === 'number') decideAfterMs = value;
       else
         throw new Error(
-          'levers: decide (register, refuse, correct), push (true, false), pushEarly (true, false), expireToken, decideAfterMs (ms)',
+          'levers: decide (register, refuse, correct), push (true, false), pushEarly (true, false), expireToken, pinToken (a text), decideAfterMs (ms)',
         );
     },
     async stop() {
