@@ -67,7 +67,7 @@ const REASONS = {
 } as const satisfies Record<string, Words>;
 
 /** HMAC-SM3 of an id number under the deployment's key: how the ledger names a holder, and how a citizen's own question is answered. */
-export const holderHash = (idNo: string, key: string): string =>
+const holderHash = (idNo: string, key: string): string =>
   createHmac('sm3', key).update(idNo.trim().toUpperCase()).digest('hex');
 
 /**

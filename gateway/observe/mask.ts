@@ -48,7 +48,7 @@ const DEEPEST = 16;
 const MOST_OF_A_LIST = 200;
 
 /** Personal values inside a sentence, wherever they stand. */
-export function maskText(text: string): string {
+function maskText(text: string): string {
   return text.replaceAll(ID_NO, maskResident).replaceAll(MOBILE, maskPhone);
 }
 

@@ -77,8 +77,13 @@ export class Hall {
     };
     await writeFile(path.join(folder, 'settings.json'), JSON.stringify(settings));
     const hall = new Hall(folder, port, simulated);
-    await hall.start();
-    return hall;
+    try {
+      await hall.start();
+      return hall;
+    } catch (error) {
+      await hall.close();
+      throw error;
+    }
   }
 
   async start(): Promise<void> {

@@ -168,6 +168,16 @@ async function run(hall: Hall, trial: Trial, tally: Tally): Promise<void> {
     tally[kind].push(...damage[kind].map((what) => `${label(trial)} → ${what}`));
 }
 
+/** All of them, or none is left open. */
+async function openHalls(many: number): Promise<readonly Hall[]> {
+  const opened = await Promise.allSettled(Array.from({ length: many }, () => Hall.open()));
+  const halls = opened.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
+  const failed = opened.find((one) => one.status === 'rejected');
+  if (failed === undefined) return halls;
+  await Promise.all(halls.map((hall) => hall.close()));
+  throw failed.reason;
+}
+
 describe('killed with SIGKILL', () => {
   test('OpenFn: lost runs: at every commit point, in every mood: nothing lost, doubled, out of order or stuck', {
     timeout: 400_000,
@@ -185,12 +195,10 @@ describe('killed with SIGKILL', () => {
       stuck: [],
       failed: [],
     };
-    const halls: Hall[] = [];
     const started = Date.now();
+    const halls = await openHalls(2);
     await Promise.all(
-      Array.from({ length: 2 }, async () => {
-        const hall = await Hall.open();
-        halls.push(hall);
+      halls.map(async (hall) => {
         for (let trial = queue.shift(); trial !== undefined; trial = queue.shift()) {
           try {
             await run(hall, trial, tally);
