@@ -7,7 +7,7 @@ import type { PartyFolder } from '../contracts/ports/adapter.ts';
 import type { ContractName } from '../contracts/ports/envelope.ts';
 import { mappingFunctions } from './manifest/functions.ts';
 import { interpret } from './manifest/interpret.ts';
-import { readManifest } from './manifest/manifest.ts';
+import { ManifestError, readManifest } from './manifest/manifest.ts';
 
 const HERE = path.dirname(fileURLToPath(import.meta.url));
 
@@ -16,32 +16,35 @@ const HERE = path.dirname(fileURLToPath(import.meta.url));
  * There is no list of names: a folder is a party.
  *
  * @param published contracts besides the folder's own, which a manifest may name (the window's)
- * @throws ManifestError, ContractFileError
+ * @throws ManifestError with the mistakes of every folder, ContractFileError
  */
 export async function loadParties(
   folder = HERE,
   published: ReadonlySet<ContractName> = new Set(),
 ): Promise<readonly PartyFolder[]> {
   const folders = await partyFolders(folder);
-  return Promise.all(
-    folders.map(async (party) => {
-      const own = path.join(folder, party);
-      const code = path.join(own, 'adapter.ts');
-      if (existsSync(code)) return ((await import(pathToFileURL(code).href)) as { default: PartyFolder }).default;
-      const contracts = await loadContracts(path.join(own, 'schemas'));
-      const manifest = readManifest(
-        own,
-        mappingFunctions,
-        new Set([...published, ...contracts.map(({ name }) => name)]),
-      );
-      return {
-        party,
-        title: manifest.title,
-        contracts,
-        connect: (settings, means) => interpret(manifest, settings, means),
-      };
-    }),
-  );
+  const loaded = await Promise.allSettled(folders.map((party) => loadParty(path.join(folder, party), published)));
+  const failures = loaded.flatMap((each) => (each.status === 'rejected' ? [each.reason as unknown] : []));
+  const mistakes = failures.flatMap((failure) => (failure instanceof ManifestError ? failure.mistakes : []));
+  // Whatever is no author's mistake comes first: there is no telling what it leaves unseen.
+  const other = failures.find((failure) => !(failure instanceof ManifestError));
+  if (other !== undefined) throw other;
+  if (mistakes.length > 0) throw new ManifestError(mistakes);
+  return loaded.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
+}
+
+async function loadParty(own: string, published: ReadonlySet<ContractName>): Promise<PartyFolder> {
+  const code = path.join(own, 'adapter.ts');
+  if (existsSync(code)) return ((await import(pathToFileURL(code).href)) as { default: PartyFolder }).default;
+  const contracts = await loadContracts(path.join(own, 'schemas'));
+  const names = new Set([...published, ...contracts.map(({ name }) => name)]);
+  const manifest = readManifest(own, mappingFunctions, names);
+  return {
+    party: manifest.party,
+    title: manifest.title,
+    contracts,
+    connect: (settings, means) => interpret(manifest, settings, means),
+  };
 }
 
 /** Names of the folders that are parties, in order. */

@@ -56,13 +56,18 @@ export function classify(rules: readonly Rule[], seen: Seen): Rule | undefined {
 function holds(condition: Condition, seen: Seen): boolean {
   const { status, contentType, root, path } = condition;
   if (status !== undefined && !status.includes(seen.status)) return false;
-  if (contentType !== undefined && !seen.contentType.toLowerCase().startsWith(contentType)) return false;
+  if (contentType !== undefined && !seen.contentType.toLowerCase().startsWith(contentType.toLowerCase())) return false;
   if (root !== undefined && seen.root?.toLowerCase() !== root.toLowerCase()) return false;
   if (path === undefined) return true;
   if (seen.reply === undefined) return false;
   const values = textsAt(seen.reply, path);
   if (condition.in !== undefined && !values.some((value) => condition.in?.includes(value))) return false;
-  if (condition.notIn !== undefined && values.some((value) => condition.notIn?.includes(value))) return false;
+  // What is not there is not "another value": a reply without the field says nothing.
+  if (
+    condition.notIn !== undefined &&
+    (values.length === 0 || values.some((value) => condition.notIn?.includes(value)))
+  )
+    return false;
   if (
     condition.contains !== undefined &&
     !values.some((value) => condition.contains?.some((part) => value.includes(part)))

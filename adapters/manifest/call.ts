@@ -1,8 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { MappingFunctions } from '../../contracts/mapping.ts';
-import { MappingError } from '../../contracts/mapping.ts';
 import type { Clock } from '../../contracts/ports/clock.ts';
-import type { Json, JsonObject } from '../../contracts/ports/envelope.ts';
+import type { Json, JsonObject, Reason } from '../../contracts/ports/envelope.ts';
 import { Fault } from '../../contracts/ports/fault.ts';
 import type { Logger } from '../../contracts/ports/logger.ts';
 import { decodeText, encodeText } from '../wire/text/encoding.ts';
@@ -86,13 +85,12 @@ export async function callOnce(
       {
         url: `${String(settings.baseUrl).replace(/\/$/, '')}${path}${queryText(object(sealed?.query))}`,
         method: send.method,
-        headers: {
+        headers: headed({
           ...(send.contentType === undefined ? {} : { 'content-type': send.contentType }),
-          // A log-in belongs to no case.
           ...(means.traceparent === '' ? {} : { traceparent: means.traceparent }),
           ...send.headers,
           ...texts(object(sealed?.headers)),
-        },
+        }),
         body: send.method === 'GET' || (send.as === 'none' && text === '') ? null : bytes,
       },
       how,
@@ -118,7 +116,7 @@ export async function judged(
   const rule = classify(call.rules, { status, contentType, root, reply });
   // A rule may match from outside although the body could not be read; success never does.
   if (rule === undefined || (fault !== undefined && rule.as === 'filed'))
-    throw unclassified(call, status, contentType, body, fault);
+    throw unclassified(call, { status, contentType, root, bytes: body, fault });
   return { as: rule.as, rule, reply: reply ?? null, retryAfterMs: retryAfter(headers['retry-after'], line.clock) };
 }
 
@@ -163,8 +161,9 @@ async function opening(
     root = rootOf(text);
     return { root, reply: await opened(parsed(read, text)) };
   } catch (error) {
+    // `$fault` ends the operation; that something cannot be read is a matter for the rules first, which may know it from outside.
+    if (error instanceof Fault && error.kind !== 'malformed') throw error;
     if (error instanceof Fault) return { root, reply: undefined, fault: error };
-    if (!(error instanceof MappingError)) throw error;
     return {
       root,
       reply: undefined,
@@ -232,11 +231,15 @@ function listed(value: Json, names: ReadonlySet<string>): Json {
 /** No rule knows this reply. A server's own failure is silence, whatever its page says; anything else means nothing to us. */
 function unclassified(
   { write, read }: WireCall,
-  status: number,
-  contentType: string,
-  bytes: Uint8Array,
-  fault: Fault | undefined,
+  came: {
+    readonly status: number;
+    readonly contentType: string;
+    readonly root: string | undefined;
+    readonly bytes: Uint8Array;
+    readonly fault: Fault | undefined;
+  },
 ): Fault {
+  const { status, contentType, root, bytes, fault } = came;
   if (status >= 500) {
     return new Fault(write ? 'inDoubt' : 'unreachable', {
       reason: {
@@ -248,13 +251,19 @@ function unclassified(
     });
   }
   const digest = createHash('sha256').update(bytes).digest('hex').slice(0, 12);
-  const came = `HTTP ${status}, ${contentType || 'no content type'}, ${bytes.length} bytes, sha256 ${digest}…`;
+  const outside = [
+    `HTTP ${status}`,
+    contentType || 'no content type',
+    ...(root === undefined ? [] : [`<${root.slice(0, 40)}>`]),
+    `${bytes.length} bytes`,
+    `sha256 ${digest}…`,
+  ].join(', ');
   return new Fault('malformed', {
     maybeArrived: write,
     reason: {
       code: fault?.reason.code ?? 'unclassified',
-      zh: `${fault?.reason.zh ?? `应答不符合任何已知规则（应为 ${read.as}）`}；收到：${came}`,
-      en: `${fault?.reason.en ?? `the reply fits no rule (${read.as} is expected)`}; came: ${came}`,
+      zh: `${fault?.reason.zh ?? `应答不符合任何已知规则（应为 ${read.as}）`}；收到：${outside}`,
+      en: `${fault?.reason.en ?? `the reply fits no rule (${read.as} is expected)`}; came: ${outside}`,
     },
     cause: fault,
   });
@@ -265,18 +274,34 @@ async function mapped(run: () => Promise<Json | undefined>): Promise<Json | unde
   try {
     return await run();
   } catch (error) {
-    if (!(error instanceof MappingError)) throw error;
-    throw new Fault('malformed', {
-      ours: true,
-      maybeArrived: false,
-      reason: {
-        code: 'mapping',
-        zh: '适配器映射出错，报文未发送',
-        en: 'the adapter could not make the message; it was not sent',
-      },
-      cause: error,
+    if (error instanceof Fault && error.kind !== 'malformed') throw error;
+    throw notMade(
+      error instanceof Fault
+        ? error.reason
+        : {
+            code: 'mapping',
+            zh: '适配器映射出错，报文未发送',
+            en: 'the adapter could not make the message; it was not sent',
+          },
+      error,
+    );
+  }
+}
+
+const notMade = (reason: Reason, cause?: unknown): Fault =>
+  new Fault('malformed', { ours: true, maybeArrived: false, reason, cause });
+
+/** The HTTP client drops from a header what is not ASCII, without a word. @throws Fault `malformed` (ours) */
+function headed(headers: { readonly [name: string]: string }): { readonly [name: string]: string } {
+  for (const [name, value] of Object.entries(headers)) {
+    if (/^[\t\x20-\x7e]*$/.test(value)) continue;
+    throw notMade({
+      code: 'header',
+      zh: `请求头 ${name} 含有无法传送的字符，未发送`,
+      en: `the header ${name} holds characters that a header cannot carry; it was not sent`,
     });
   }
+  return headers;
 }
 
 function measureSkew(date: string | undefined, line: Line): void {

@@ -24,7 +24,7 @@ export function mappingFunctions(codes: CodeTables): MappingFunctions {
       : pairs.find(([mine]) => mine === String(value))?.[1];
     // A default would be somebody's wrong document; an unmapped value stops the message.
     if (found === undefined)
-      throw ours('codeUnmapped', `代码表 ${table} 没有对应值，未发送`, `the code table ${table} has no such value`);
+      throw ours('codeUnmapped', `代码表 ${table} 没有对应值`, `the code table ${table} has no such value`);
     return found;
   }
 

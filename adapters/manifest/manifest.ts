@@ -4,6 +4,7 @@ import { parseDocument } from 'yaml';
 import { compileSchema } from '../../contracts/compile.ts';
 import { compileMapping, type Mapping, type MappingFunctions } from '../../contracts/mapping.ts';
 import type { Terms } from '../../contracts/ports/adapter.ts';
+import type { Problem } from '../../contracts/ports/contract.ts';
 import type { ContractName, Json, JsonObject, Party, Words } from '../../contracts/ports/envelope.ts';
 import type { Encoding, OnLoss } from '../wire/text/encoding.ts';
 import type { FixedLayout } from '../wire/text/fixed.ts';
@@ -124,10 +125,16 @@ export class ManifestError extends Error {
 }
 
 const check = compileSchema(manifestSchema as Json, { names: 'shown' });
-/** What is wrong with a deployment's own terms. */
-export const termsProblems = compileSchema({ ...manifestSchema.$defs.terms, $id: 'terms@1' } as Json, {
-  names: 'shown',
-});
+const checkTerms = compileSchema({ ...manifestSchema.$defs.terms, $id: 'terms@1' } as Json, { names: 'shown' });
+
+/** What is wrong with terms, a manifest's or a deployment's own. */
+export function termsProblems(terms: Json): readonly Problem[] {
+  const problems = checkTerms(terms);
+  const { backoffMs } = (terms ?? {}) as Partial<Terms>;
+  if (problems.length > 0 || backoffMs === undefined || backoffMs.first <= backoffMs.max) return problems;
+  const words = { zh: '不得小于 backoffMs.first', en: 'expected at least backoffMs.first' };
+  return [{ pointer: '/backoffMs/max', code: 'minimum', ...words }];
+}
 
 /** What a manifest leaves out. */
 const USUAL = {
@@ -165,18 +172,22 @@ export function readManifest(
     prettyErrors: true,
   });
   if (document.errors.length > 0) throw new ManifestError(document.errors.map(({ message }) => `${file}: ${message}`));
-  const json = JSON.parse(JSON.stringify(document.toJS())) as Json;
+  const json = JSON.parse(JSON.stringify(document.toJS() ?? null)) as JsonObject;
   for (const { pointer, en } of check(json)) wrong(pointer, en);
   // What is not of the right shape cannot be looked at any closer.
   if (mistakes.length > 0) throw new ManifestError(mistakes);
   const written = json as unknown as ManifestAsWritten;
   if (written.party !== path.basename(folder)) wrong('/party', `the folder is named ${path.basename(folder)}`);
+  for (const { pointer, en } of termsProblems(json.terms ?? null)) wrong(`/terms${pointer}`, en);
 
   try {
     compileSchema(written.settings);
   } catch (error) {
     wrong('/settings', (error as Error).message);
   }
+  for (const name of written.wire.kind === 'http' ? ['baseUrl'] : ['host', 'port'])
+    if (!Object.hasOwn((written.settings.properties ?? {}) as JsonObject, name))
+      wrong('/settings/properties', `this wire needs the setting ${name}`);
   const known = functions(written.codes ?? {});
   const mapping = (place: string, text: string): Mapping => {
     const isFile = text.endsWith('.jsonata');
@@ -205,10 +216,21 @@ export function readManifest(
     if (found === undefined) wrong(place, `there is no rule set ${name}`);
     return found ?? [];
   };
-  const named = (place: string, calls: readonly string[]): readonly string[] => {
-    for (const [at, name] of calls.entries())
-      if (written.calls[name] === undefined) wrong(`${place}/${at}`, `there is no call ${name}`);
+  /** Only the last call of a delivery may have an effect: what comes before it is repeated, and a question is asked again at will. */
+  const named = (place: string, calls: readonly string[], writes = false): readonly string[] => {
+    for (const [at, name] of calls.entries()) {
+      const mayWrite = writes && at === calls.length - 1;
+      const call = written.calls[name];
+      if (call === undefined) wrong(`${place}/${at}`, `there is no call ${name}`);
+      else if (call.write === true && !mayWrite)
+        wrong(`${place}/${at}`, `${name} is a write, and only the last call of a delivery may be one`);
+      else if (call.write !== true && mayWrite)
+        wrong(`${place}/${at}`, `the last call of a delivery must be a write, and ${name} is none`);
+    }
     return calls;
+  };
+  const delivered = (place: string, name: ContractName): void => {
+    if (written.operations.deliver?.[name] === undefined) wrong(place, `${name} is not delivered`);
   };
   const contract = (place: string, name: ContractName): ContractName => {
     if (!contracts.has(name)) wrong(place, `the contract ${name} is not published`);
@@ -295,31 +317,43 @@ export function readManifest(
       contract(place, name);
       if (one.replies === 'atOnce' && one.answer === undefined)
         wrong(place, 'a party that answers at once needs an `answer`');
-      if (one.replies === 'later' && operations.collect?.ask?.[name] === undefined && callback === undefined)
-        wrong(place, 'its answer comes later, and neither `collect.ask` nor `collect.callback` fetches it');
+      if (one.replies === 'later' && callback === undefined) {
+        if (operations.collect?.ask?.[name] === undefined)
+          wrong(place, 'its answer comes later, and neither `collect.ask` nor `collect.callback` fetches it');
+        else if (terms.askAfterMs.length === 0)
+          wrong('/terms/askAfterMs', `the answer to ${name} is only ever asked for, and nothing says when`);
+      }
+      if (one.replies === 'never' && (one.result !== undefined || one.answer !== undefined))
+        wrong(place, 'who never replies has no `result` and no `answer`');
       if (!terms.idempotent && operations.inquire?.[name] === undefined)
         wrong(place, 'a party that is not idempotent must be asked after silence: `inquire` is missing');
-      if (written.calls[one.calls.at(-1) ?? '']?.write !== true)
-        wrong(`${place}/calls`, 'the last call of a delivery is a write');
       return {
-        calls: named(`${place}/calls`, one.calls),
+        calls: named(`${place}/calls`, one.calls, true),
         replies: one.replies,
         number: optional(`${place}/number`, one.number),
         result: one.result === undefined ? null : contract(`${place}/result`, one.result),
         answer: optional(`${place}/answer`, one.answer),
       };
     }),
-    inquire: every(operations.inquire, '/operations/inquire', (one, place) => ({
-      calls: named(`${place}/calls`, one.calls),
-      number: optional(`${place}/number`, one.number),
-      answer: optional(`${place}/answer`, one.answer),
-    })),
-    ask: every(operations.collect?.ask, '/operations/collect/ask', (one, place) => ({
-      calls: named(`${place}/calls`, one.calls),
-      answer: mapping(`${place}/answer`, one.answer),
-      at: optional(`${place}/at`, one.at),
-      dedupe: optional(`${place}/dedupe`, one.dedupe),
-    })),
+    inquire: every(operations.inquire, '/operations/inquire', (one, place, name) => {
+      delivered(place, name);
+      if (operations.deliver?.[name]?.replies === 'atOnce' && one.answer === undefined)
+        wrong(place, 'a party that answers at once has answered already: its inquiry needs an `answer`');
+      return {
+        calls: named(`${place}/calls`, one.calls),
+        number: optional(`${place}/number`, one.number),
+        answer: optional(`${place}/answer`, one.answer),
+      };
+    }),
+    ask: every(operations.collect?.ask, '/operations/collect/ask', (one, place, name) => {
+      delivered(place, name);
+      return {
+        calls: named(`${place}/calls`, one.calls),
+        answer: mapping(`${place}/answer`, one.answer),
+        at: optional(`${place}/at`, one.at),
+        dedupe: optional(`${place}/dedupe`, one.dedupe),
+      };
+    }),
     callback:
       callback === undefined
         ? undefined

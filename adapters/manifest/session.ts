@@ -29,7 +29,13 @@ export class Session {
 
   /** Runs `call` with a session that holds. Rejects with what the log-in threw, or when `signal` ends the wait. */
   async use<T>(signal: AbortSignal, call: (session: JsonObject) => Promise<T>): Promise<T> {
-    const session = await this.#valid(signal);
+    let session = this.#held();
+    while (session === undefined) {
+      const fetched = await orAborted(this.#fetching ?? this.#fetch(), signal);
+      // Between the log-in and this turn another may have lost it and begun to fetch the next.
+      if (this.#fetching === undefined) session = fetched;
+    }
+    // No turn passes between the look and the count, so that no log-in can begin in between.
     this.#inFlight += 1;
     try {
       return await call(session);
@@ -44,16 +50,20 @@ export class Session {
     if (this.#current === session) this.#current = undefined;
   }
 
-  async #valid(signal: AbortSignal): Promise<JsonObject> {
-    if (this.#fetching === undefined) {
-      if (this.#current !== undefined && !this.#ending(this.#current)) return this.#current;
-      this.#fetching = this.#fetched().finally(() => {
-        this.#fetching = undefined;
-      });
-      // Whoever waits hears of it; without anybody it is nobody's unhandled rejection.
-      this.#fetching.catch(() => {});
-    }
-    return orAborted(this.#fetching, signal);
+  /** The session, while it holds and no other is being fetched. */
+  #held(): JsonObject | undefined {
+    if (this.#fetching !== undefined || this.#current === undefined || this.#ending(this.#current)) return undefined;
+    return this.#current;
+  }
+
+  #fetch(): Promise<JsonObject> {
+    const fetching = this.#fetched().finally(() => {
+      this.#fetching = undefined;
+    });
+    // Whoever waits hears of it; without anybody it is nobody's unhandled rejection.
+    fetching.catch(() => {});
+    this.#fetching = fetching;
+    return fetching;
   }
 
   async #fetched(): Promise<JsonObject> {

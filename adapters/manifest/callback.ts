@@ -1,0 +1,90 @@
+import { createHash } from 'node:crypto';
+import { MappingError } from '../../contracts/mapping.ts';
+import type { Accept, Call, RawReply, RawRequest } from '../../contracts/ports/adapter.ts';
+import type { Json, Message, Party } from '../../contracts/ports/envelope.ts';
+import { Fault } from '../../contracts/ports/fault.ts';
+import { decodeText, encodeText } from '../wire/text/encoding.ts';
+import { classify } from './answers.ts';
+import { readBody } from './call.ts';
+import type { Caller } from './caller.ts';
+import type { Callback, Said } from './manifest.ts';
+import { type Done, objectOf } from './meaning.ts';
+import { named } from './named.ts';
+
+/**
+ * A party's own push: read, verified, given to `accept`, and only then answered as taken. What is not verified, not readable, about nothing, or
+ * not kept is answered as not taken, in their words.
+ */
+export async function takePush(
+  party: Party,
+  callback: Callback,
+  caller: Caller,
+  request: RawRequest,
+  accept: Accept,
+  call: Call,
+): Promise<RawReply> {
+  const base = { ...caller.base(), replies: {} };
+  let seen: object = base;
+  try {
+    const text = decodeText(request.body, callback.read.encoding);
+    const { reply, root } = await readBody(callback.read, request.body, base, caller.line);
+    const { headers, query, path } = request;
+    const input = { ...base, reply, text, request: { headers: { ...headers }, query: { ...query }, path } };
+    seen = input;
+    if ((await made(() => callback.verify(input, caller.line.functions))) !== true) {
+      call.log.warn('callback not verified', { party });
+      return await said(callback.notTaken, seen, caller);
+    }
+    const contentType = headers['content-type'] ?? '';
+    const rule = classify(callback.rules, { status: 200, contentType, root, reply });
+    if (rule === undefined) throw unfit('unclassified', '推送内容不符合任何已知规则', 'the push fits no rule');
+    const done: Done = { as: rule.as, rule, reply, retryAfterMs: undefined, write: false, input };
+    if (done.as === 'duplicate') throw caller.meanings.fault(done);
+    const answer = await caller.meanings.answer(callback.answer, done);
+    if (answer !== undefined) {
+      const about = aboutOf(await made(() => callback.about(input, caller.line.functions)));
+      const digest = createHash('sha256').update(request.body).digest('hex');
+      const otherwise = { at: caller.line.clock.now(), dedupe: digest };
+      await accept({ from: party, about, ...(await named(callback, done, caller.meanings, otherwise)), answer });
+    }
+    return await said(callback.reply, seen, caller);
+  } catch (error) {
+    // What is no fault is a bug of ours, and must not look like one of theirs.
+    if (!(error instanceof Fault)) throw error;
+    call.log.warn('callback not taken', { party, error });
+    return said(callback.notTaken, seen, caller);
+  }
+}
+
+/** Anybody can send bytes here: whatever they make an expression stumble over is theirs. */
+async function made(run: () => Promise<Json | undefined>): Promise<Json | undefined> {
+  try {
+    return await run();
+  } catch (error) {
+    if (error instanceof Fault) throw error;
+    throw unfit('unreadable', '推送内容缺少约定的字段', 'the push lacks what was agreed', error);
+  }
+}
+
+/** Which envelope: by one text, and no other shape. */
+function aboutOf(value: Json | undefined): Message['about'] {
+  const { key, number } = objectOf(value);
+  if (typeof key === 'string' && key !== '') return { key };
+  if (typeof number === 'string' && number !== '') return { number };
+  throw unfit('about', '推送未说明所指业务', 'the push does not say what it is about');
+}
+
+const unfit = (code: string, zh: string, en: string, cause?: unknown): Fault =>
+  new Fault('malformed', { reason: { code, zh, en }, cause });
+
+async function said({ status, contentType, text, encoding }: Said, seen: object, caller: Caller): Promise<RawReply> {
+  let sentence = '';
+  try {
+    sentence = String((await text(seen, caller.line.functions)) ?? '');
+  } catch (error) {
+    // Their status says it as well; a reply of ours that cannot be made must not undo what was kept.
+    if (!(error instanceof MappingError) && !(error instanceof Fault)) throw error;
+    caller.line.log.error('the reply to a callback could not be made', { error });
+  }
+  return { status, headers: { 'content-type': contentType }, body: encodeText(sentence, encoding) };
+}

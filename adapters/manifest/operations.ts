@@ -1,0 +1,167 @@
+import { createHash } from 'node:crypto';
+import type { Accept, Call } from '../../contracts/ports/adapter.ts';
+import type { Certificate, CertificateQuery } from '../../contracts/ports/certificate.ts';
+import type { Envelope, JsonObject, Receipt } from '../../contracts/ports/envelope.ts';
+import { Fault } from '../../contracts/ports/fault.ts';
+import type { AwaitedAnswer } from '../../contracts/ports/store.ts';
+import type { Meaning } from './answers.ts';
+import type { Caller } from './caller.ts';
+import { certificatesOf } from './certificate.ts';
+import type { Inquire, Manifest } from './manifest.ts';
+import { type Done, objectOf } from './meaning.ts';
+import { named } from './named.ts';
+
+/** What a delivery, an inquiry or a later question may come to; what of it makes no sense there is sorted out there. */
+const TOLD: readonly Meaning[] = ['filed', 'pending', 'duplicate', 'none', 'refused', 'correction', 'progress'];
+/** What a question may come to: found, or searched and not found. */
+const LOOKED_UP: readonly Meaning[] = ['filed', 'none'];
+/** Who says any of these is there. */
+const THERE: readonly Meaning[] = ['filed', 'none', 'pending', 'refused'];
+
+/** A manifest's operations, each a method of the `Adapter` port; docs/manifest.md has the table of what each answer means in each. */
+export class Operations {
+  readonly #manifest: Manifest;
+  readonly #caller: Caller;
+
+  constructor(manifest: Manifest, caller: Caller) {
+    this.#manifest = manifest;
+    this.#caller = caller;
+  }
+
+  async deliver(envelope: Envelope, call: Call): Promise<Receipt> {
+    const operation = offered(this.#manifest.deliver, envelope.contract);
+    const done = await this.#caller.run(operation.calls, { envelope: inputOf(envelope) }, call, TOLD);
+    // Before the write was reached, only "no", "mend it" and "we have it" end a delivery; nothing was taken yet.
+    const unwritten = !done.write && !['refused', 'correction', 'duplicate'].includes(done.as);
+    if (done.as === 'refused' || unwritten) throw this.#caller.meanings.fault(done);
+    const receipt = await this.#receipt(operation, done, operation.replies === 'atOnce');
+    return done.as === 'duplicate' ? this.#known(envelope, receipt, done, call) : receipt;
+  }
+
+  async inquire(envelope: Envelope, call: Call): Promise<Receipt | 'neverArrived'> {
+    const operation = offered(this.#manifest.inquire, envelope.contract);
+    const done = await this.#caller.run(operation.calls, { envelope: inputOf(envelope) }, call, TOLD);
+    const atOnce = this.#manifest.deliver[envelope.contract]?.replies === 'atOnce';
+    return done.as === 'none' ? 'neverArrived' : this.#receipt(operation, done, atOnce);
+  }
+
+  async collect(awaited: readonly AwaitedAnswer[], accept: Accept, call: Call): Promise<void> {
+    let failed: Fault | undefined;
+    for (const one of awaited) {
+      try {
+        await this.#ask(one, accept, call);
+      } catch (error) {
+        // One answer that cannot be read must not keep the others back; a party that is away is away for all.
+        if (!(error instanceof Fault) || error.kind !== 'malformed') throw error;
+        failed ??= error;
+      }
+    }
+    if (failed !== undefined) throw failed;
+  }
+
+  async query(name: string, body: JsonObject, call: Call): Promise<JsonObject> {
+    const operation = offered(this.#manifest.queries, name);
+    const { meanings } = this.#caller;
+    const done = await this.#caller.run(operation.calls, { query: body }, call, LOOKED_UP);
+    if (done.as === 'none')
+      throw new Fault('refused', {
+        reason: meanings.reason(done, 'none', '查无结果', 'they hold nothing of that kind'),
+      });
+    return objectOf(await meanings.mapped(operation.answer, done));
+  }
+
+  async certificates(query: CertificateQuery, call: Call): Promise<readonly Certificate[]> {
+    const operation = offered(this.#manifest.certificates, query.type);
+    const certificate = structuredClone(query) as unknown as JsonObject;
+    const done = await this.#caller.run(operation.calls, { certificate }, call, LOOKED_UP);
+    if (done.as === 'none') return [];
+    return certificatesOf(await this.#caller.meanings.mapped(operation.answer, done), query.type);
+  }
+
+  async probe(call: Call): Promise<void> {
+    await this.#caller.run(this.#manifest.probe.calls, {}, call, THERE);
+  }
+
+  async #ask({ envelope, number }: AwaitedAnswer, accept: Accept, call: Call): Promise<void> {
+    const operation = this.#manifest.ask[envelope.contract];
+    if (operation === undefined) return;
+    const { meanings, line } = this.#caller;
+    const done = await this.#caller.run(operation.calls, { envelope: inputOf(envelope), number }, call, TOLD);
+    if (done.as === 'duplicate') throw meanings.fault(done);
+    const answer = await meanings.answer(operation.answer, done);
+    if (answer === undefined) return;
+    const digest = createHash('sha256').update(envelope.id).update(JSON.stringify(answer)).digest('hex');
+    await accept({
+      from: this.#manifest.party,
+      about: { key: envelope.id },
+      ...(await named(operation, done, meanings, { at: line.clock.now(), dedupe: digest })),
+      answer,
+    });
+  }
+
+  /** `atOnce`: without an answer now there will be none, so that who has not decided is asked again. */
+  async #receipt(operation: Inquire, done: Done, atOnce: boolean): Promise<Receipt> {
+    const { meanings } = this.#caller;
+    if (done.as === 'none' || done.as === 'progress' || (done.as === 'pending' && atOnce)) throw meanings.fault(done);
+    const number = operation.number === undefined ? undefined : await meanings.mapped(operation.number, done);
+    const receipt: Receipt = {
+      number: number === undefined || number === null || number === '' ? null : String(number),
+      duplicate: done.write && done.as === 'duplicate',
+    };
+    // Their "duplicate" to a delivery has no answer in it; to an inquiry it is one more way to say that they have it.
+    const decided = done.as === 'filed' || (done.as === 'duplicate' && !done.write);
+    const answers = done.as === 'correction' || done.as === 'refused' || (decided && operation.answer !== undefined);
+    const answer = answers ? await meanings.answer(operation.answer, done) : undefined;
+    return answer === undefined ? receipt : { ...receipt, answer };
+  }
+
+  /** They had it: what they answered then is asked for. That it has arrived is certain, whatever becomes of the question. */
+  async #known(envelope: Envelope, receipt: Receipt, done: Done, call: Call): Promise<Receipt> {
+    const atOnce = this.#manifest.deliver[envelope.contract]?.replies === 'atOnce';
+    if (receipt.number !== null && !atOnce) return { ...receipt, duplicate: true };
+    if (this.#manifest.inquire[envelope.contract] === undefined) {
+      if (atOnce) throw this.#unanswered(done);
+      return { ...receipt, duplicate: true };
+    }
+    const known = await this.inquire(envelope, call).catch((error: unknown) => {
+      const { kind, reason, until, ours } = Fault.from(error);
+      throw new Fault(kind === 'unreachable' || kind === 'refused' ? 'inDoubt' : kind, {
+        reason,
+        ours,
+        maybeArrived: true,
+        ...(until === undefined ? {} : { until }),
+        cause: error,
+      });
+    });
+    if (known === 'neverArrived') throw this.#unanswered(done);
+    return { ...known, number: known.number ?? receipt.number, duplicate: true };
+  }
+
+  /** They say that they have it, and nothing they say later will settle it: for a person. */
+  #unanswered(done: Done): Fault {
+    const { code, zh, en } = this.#caller.meanings.reason(done, 'duplicate', '重复报送', 'a duplicate');
+    return new Fault('malformed', {
+      maybeArrived: true,
+      reason: {
+        code,
+        zh: `对方称已存在（${zh}），但按我方编号查询不到，请人工核实`,
+        en: `they say that they have it (${en}), and do not know it by our key: a person must look`,
+      },
+    });
+  }
+}
+
+function inputOf({ id, caseNo, stepNo, contract, body }: Envelope): JsonObject {
+  const revision = /\.(\d+)$/.exec(id)?.[1] ?? '1';
+  return { id, caseNo, stepNo, contract, body, revision };
+}
+
+function offered<T>(operations: { readonly [name: string]: T }, name: string): T {
+  const operation = operations[name];
+  if (operation !== undefined) return operation;
+  throw new Fault('malformed', {
+    ours: true,
+    maybeArrived: false,
+    reason: { code: 'notOffered', zh: `该部门不受理 ${name}`, en: `this party does not take ${name}` },
+  });
+}
