@@ -1,0 +1,229 @@
+import assert from 'node:assert/strict';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { parse } from 'yaml';
+import type { Json, JsonObject } from '../../contracts/ports/envelope.ts';
+import { loadParties } from '../load.ts';
+import { ManifestError } from './manifest.ts';
+
+const shipped = path.join(path.dirname(fileURLToPath(import.meta.url)), '..', '..', 'test', 'support', 'parties');
+
+/** A part of a manifest by its keys. */
+function at(manifest: Json, ...keys: readonly (string | number)[]): JsonObject {
+  let part: Json | undefined = manifest;
+  for (const key of keys) part = (part as { [key: string | number]: Json })[key];
+  return part as JsonObject;
+}
+
+describe('a manifest is checked whole when it is read', () => {
+  let folder: string;
+  before(() => {
+    folder = mkdtempSync(path.join(tmpdir(), 'parties-'));
+    cpSync(shipped, folder, { recursive: true });
+  });
+  after(() => rmSync(folder, { recursive: true }));
+
+  const original = (party: string) => readFileSync(path.join(shipped, party, 'manifest.yaml'), 'utf8');
+  const write = (party: string, text: string): void => writeFileSync(path.join(folder, party, 'manifest.yaml'), text);
+  async function mistakes(): Promise<readonly string[]> {
+    try {
+      await loadParties(folder);
+    } catch (error) {
+      assert.ok(error instanceof ManifestError, String(error));
+      for (const mistake of error.mistakes) assert.ok(error.message.includes(mistake));
+      return error.mistakes;
+    }
+    return [];
+  }
+  /** The mistakes of one manifest that was changed; it is put back afterwards. */
+  async function mistaken(party: string, change: (manifest: JsonObject) => void): Promise<readonly string[]> {
+    // Parts that YAML shares become parts of their own.
+    const manifest = JSON.parse(JSON.stringify(parse(original(party), { merge: true }))) as JsonObject;
+    change(manifest);
+    write(party, JSON.stringify(manifest));
+    try {
+      return (await mistakes()).map((mistake) => mistake.replace(`${party}/manifest.yaml `, ''));
+    } finally {
+      write(party, original(party));
+    }
+  }
+
+  test('as they are, they are right', async () => {
+    assert.deepEqual(await mistakes(), []);
+    assert.deepEqual(await mistaken('bakery', () => {}), []);
+  });
+
+  test('every wrong name at once, each with its place', async () => {
+    const told = await mistaken('bakery', (manifest) => {
+      manifest.party = 'butchery';
+      at(manifest, 'calls', 'look').answers = 'signs';
+      at(manifest, 'calls', 'menu', 'send').map = 'mapping/menu.jsonata';
+      at(manifest, 'calls', 'ping', 'send').map = '{"a": }';
+      Object.assign(at(manifest, 'calls', 'licence', 'send'), { as: 'fixed', layout: 'wide' });
+      Object.assign(at(manifest, 'calls', 'taste', 'read'), { as: 'fixed' });
+      at(manifest, 'operations', 'probe').calls = ['ping', 'pong'];
+      at(manifest, 'operations', 'deliver', 'bakery.loaf@1').result = 'bakery.crumb@1';
+      at(manifest, 'operations', 'queries', 'menu').reply = 'bakery.card@1';
+      at(manifest, 'operations', 'collect', 'callback').answers = 'pushes';
+      at(manifest, 'settings').type = 'objekt';
+    });
+    assert.deepEqual(told.map((mistake) => mistake.split(': ')[0]).sort(), [
+      '/calls/licence/send/layout',
+      '/calls/look/answers',
+      '/calls/menu/send/map',
+      '/calls/ping/send/map',
+      '/calls/taste/read/layout',
+      '/operations/collect/callback/answers',
+      '/operations/deliver/bakery.loaf@1/result',
+      '/operations/probe/calls/1',
+      '/operations/queries/menu/reply',
+      '/party',
+      '/settings',
+    ]);
+    assert.ok(told.includes('/calls/menu/send/map: there is no file mapping/menu.jsonata'));
+    assert.ok(told.includes('/operations/probe/calls/1: there is no call pong'));
+  });
+
+  test('every wrong shape at once', async () => {
+    const told = await mistaken('bakery', (manifest) => {
+      manifest.version = '1';
+      manifest.colour = 'red';
+      at(manifest, 'terms').deadlineMs = '5s';
+      at(manifest, 'answers', 'means', 1, 'all', 0).in = [0];
+      at(manifest, 'answers', 'means', 2).as = 'maybe';
+      at(manifest, 'calls', 'ping', 'send').encoding = 'big5';
+    });
+    for (const place of [
+      '/version',
+      '/colour',
+      '/terms/deadlineMs',
+      '/answers/means/1/all/0/in/0',
+      '/answers/means/2/as',
+      '/calls/ping/send/encoding',
+    ]) {
+      assert.ok(
+        told.some((mistake) => mistake.startsWith(`${place}:`)),
+        `${place} in\n${told.join('\n')}`,
+      );
+    }
+  });
+
+  const lacks: readonly (readonly [string, string, (manifest: JsonObject) => void, string])[] = [
+    [
+      'who is not idempotent must be asked after silence',
+      'bakery',
+      (manifest) => delete at(manifest, 'operations', 'inquire')['bakery.cake@1'],
+      '/operations/deliver/bakery.cake@1: a party that is not idempotent must be asked after silence: `inquire` is missing',
+    ],
+    [
+      'who answers at once needs an answer',
+      'bakery',
+      (manifest) => delete at(manifest, 'operations', 'deliver', 'bakery.loaf@1').answer,
+      '/operations/deliver/bakery.loaf@1: a party that answers at once needs an `answer`',
+    ],
+    [
+      'and has it when asked, too',
+      'bakery',
+      (manifest) => delete at(manifest, 'operations', 'inquire', 'bakery.loaf@1').answer,
+      '/operations/inquire/bakery.loaf@1: a party that answers at once has answered already: its inquiry needs an `answer`',
+    ],
+    [
+      'who answers later must be fetched from',
+      'bakery',
+      (manifest) => delete at(manifest, 'operations').collect,
+      '/operations/deliver/bakery.cake@1: its answer comes later, and neither `collect.ask` nor `collect.callback` fetches it',
+    ],
+    [
+      'and somebody must say when',
+      'bakery',
+      (manifest) => {
+        delete at(manifest, 'operations', 'collect').callback;
+        delete at(manifest, 'terms').askAfterMs;
+      },
+      '/terms/askAfterMs: the answer to bakery.cake@1 is only ever asked for, and nothing says when',
+    ],
+    [
+      'who never replies answers nothing',
+      'dairy',
+      (manifest) => void Object.assign(at(manifest, 'operations', 'deliver', 'dairy.milk@1'), { answer: '{}' }),
+      '/operations/deliver/dairy.milk@1: who never replies has no `result` and no `answer`',
+    ],
+    [
+      'a delivery ends in a write',
+      'bakery',
+      (manifest) => void Object.assign(at(manifest, 'calls', 'bake'), { write: false }),
+      '/operations/deliver/bakery.loaf@1/calls/1: the last call of a delivery must be a write, and bake is none',
+    ],
+    [
+      'what comes before the write is repeated, and has no effect',
+      'bakery',
+      (manifest) => void Object.assign(at(manifest, 'calls', 'taste'), { write: true }),
+      '/operations/deliver/bakery.loaf@1/calls/0: taste is a write, and only the last call of a delivery may be one',
+    ],
+    [
+      'a question has no effect',
+      'bakery',
+      (manifest) => void Object.assign(at(manifest, 'calls', 'menu'), { write: true }),
+      '/operations/queries/menu/calls/0: menu is a write, and only the last call of a delivery may be one',
+    ],
+    [
+      'nor has a log-in',
+      'dairy',
+      (manifest) => void Object.assign(at(manifest, 'calls', 'login'), { write: true }),
+      '/session/login/calls/0: login is a write, and only the last call of a delivery may be one',
+    ],
+    [
+      'an inquiry speaks of what is delivered',
+      'bakery',
+      (manifest) => void Object.assign(at(manifest, 'operations', 'inquire'), { 'bakery.pie@1': { calls: ['look'] } }),
+      '/operations/inquire/bakery.pie@1: bakery.pie@1 is not delivered',
+    ],
+    [
+      'http needs to know where',
+      'bakery',
+      (manifest) => delete at(manifest, 'settings', 'properties').baseUrl,
+      '/settings/properties: this wire needs the setting baseUrl',
+    ],
+    [
+      'so does a frame',
+      'ferry',
+      (manifest) => delete at(manifest, 'settings', 'properties').port,
+      '/settings/properties: this wire needs the setting port',
+    ],
+    [
+      'a backoff does not shrink',
+      'ferry',
+      (manifest) => void Object.assign(at(manifest, 'terms'), { backoffMs: { first: 10, max: 5 } }),
+      '/terms/backoffMs/max: expected at least backoffMs.first',
+    ],
+  ];
+  for (const [what, party, change, mistake] of lacks) {
+    test(what, async () => assert.ok((await mistaken(party, change)).includes(mistake)));
+  }
+
+  test('a mapping may not use what cannot be bounded, or is not given to it', async () => {
+    for (const source of ['$now()', '$match(reply.a, /(a+)+$/)', '$eval("1")', '$random()']) {
+      const [mistake] = await mistaken('bakery', (manifest) => {
+        at(manifest, 'calls', 'ping', 'send').map = source;
+      });
+      assert.match(mistake ?? '', /^\/calls\/ping\/send\/map: /, source);
+    }
+  });
+
+  test('no YAML, no object, and the mistakes of several folders at once', async () => {
+    write('bakery', 'a: [1, 2\nb: }');
+    write('dairy', '');
+    write('ferry', original('ferry').replace('party: ferry', 'party: canoe'));
+    const told = await mistakes();
+    for (const party of ['bakery', 'dairy', 'ferry']) {
+      assert.ok(
+        told.some((mistake) => mistake.startsWith(`${party}/manifest.yaml`)),
+        told.join('\n'),
+      );
+      write(party, original(party));
+    }
+  });
+});
