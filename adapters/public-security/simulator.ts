@@ -129,7 +129,7 @@ function found(rows: readonly JsonObject[]): OfficeReply {
 
 /** GB 11643; the 17th digit is odd for a man. */
 function identityNumber(birth: string, sex: string, sequence: number): string {
-  const body = `331124${birth.slice(0, 10).replaceAll('-', '')}${String(sequence * 2 + (sex === '1' ? 1 : 0)).padStart(3, '0')}`;
+  const body = `331124${birth.slice(0, 10).replaceAll('-', '')}${String((sequence * 2 + (sex === '1' ? 1 : 0)) % 1_000).padStart(3, '0')}`;
   const weights = [7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2];
   const sum = weights.reduce((total, weight, at) => total + weight * Number(body[at]), 0);
   return `${body}${'10X98765432'[sum % 11]}`;
