@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
+import { once } from 'node:events';
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import path from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -13,6 +15,7 @@ import { silent } from '../../contracts/ports/logger.ts';
 import type { AwaitedAnswer } from '../../contracts/ports/store.ts';
 import { FarSide, type Saying } from '../../test/support/far-side.ts';
 import { loadParties } from '../load.ts';
+import { encodeText } from '../wire/text/encoding.ts';
 
 const parties = path.join(path.dirname(fileURLToPath(import.meta.url)), '..', '..', 'test', 'support', 'parties');
 const folders = await loadParties(parties);
@@ -494,6 +497,124 @@ describe('a manifest, interpreted', () => {
     await faultOf(() => deliver());
     assert.equal(far.on('/bake').length, 1);
     assert.equal(far.on('/taste').length, 1);
+  });
+});
+
+describe('the knobs of the terms that are the adapter’s own', () => {
+  test('connectMs: a connection that does not come to stand is given up, and nothing has arrived', async () => {
+    // Takes the connection, and never answers the handshake.
+    const sockets = new Set<Socket>();
+    const mute = createServer((socket) => sockets.add(socket.on('error', () => {})));
+    mute.listen(0, '127.0.0.1');
+    await once(mute, 'listening');
+    const baseUrl = `https://127.0.0.1:${(mute.address() as AddressInfo).port}`;
+    const { adapter } = folder('bakery').connect({ baseUrl, pushKey: 'k', terms: { connectMs: 80 } }, means);
+    const started = performance.now();
+    const fault = await faultOf(() => adapter.deliver(envelope('bakery.cake@1'), call(5_000)));
+    assert.deepEqual(told(fault), ['unreachable', false, false]);
+    assert.ok(performance.now() - started < 2_000);
+    await adapter.close();
+    for (const socket of sockets) socket.destroy();
+    mute.close();
+  });
+
+  test('concurrency: bounds the connections of a party', async () => {
+    const far = new FarSide();
+    const baseUrl = await far.open();
+    const { adapter } = folder('bakery').connect({ baseUrl, pushKey: 'k', terms: { concurrency: 1 } }, means);
+    let [now, most] = [0, 0];
+    far.says('/menu', async () => {
+      most = Math.max(most, ++now);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      now -= 1;
+      return { means: 'filed', loaves: '3' };
+    });
+    await Promise.all(Array.from({ length: 20 }, async () => adapter.query?.('menu', {}, call())));
+    assert.equal(far.on('/menu').length, 20);
+    assert.ok(most >= 1 && most <= 4, `${most} at once`);
+    await adapter.close();
+    await far.close();
+  });
+});
+
+describe('a party that speaks in frames', () => {
+  const body = (code: string, words: string, number = '') =>
+    Buffer.concat([
+      Buffer.from(code.padEnd(4)),
+      padded(encodeText(words, 'gbk'), 20),
+      ...(number === '' ? [] : [Buffer.from(number.padEnd(8))]),
+    ]);
+  const padded = (bytes: Uint8Array, to: number) => Buffer.concat([bytes, Buffer.alloc(to - bytes.length, ' ')]);
+  const framed = (record: Uint8Array) => Buffer.concat([Buffer.from(String(record.length + 4).padStart(4)), record]);
+  const asked: Buffer[] = [];
+  let says: Buffer | 'silence' | 'hangUp';
+  let server: Server;
+  let adapter: Adapter;
+  before(async () => {
+    server = createServer((socket) => {
+      socket.on('error', () => {});
+      socket.once('data', (chunk) => {
+        asked.push(chunk);
+        if (says === 'hangUp') socket.destroy();
+        else if (says !== 'silence') socket.end(says);
+      });
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    ({ adapter } = folder('ferry').connect({ host: '127.0.0.1', port }, means));
+  });
+  after(async () => {
+    await adapter.close();
+    server.close();
+  });
+  beforeEach(() => {
+    asked.length = 0;
+  });
+  const cross = (name = '张样例', ms = 2_000) => adapter.deliver(envelope('ferry.crossing@1', { name }), call(ms));
+
+  test('a record in bytes of GBK, with a length that counts itself; sequence numbers go on', async () => {
+    says = framed(body('0000', '已登记', 'F0000007'));
+    assert.deepEqual(await cross(), { number: 'F0000007', duplicate: false });
+    await cross();
+    const [first = Buffer.alloc(0), second = Buffer.alloc(0)] = asked;
+    assert.equal(first.length, 4 + 4 + 12 + 24 + 10);
+    assert.equal(first.toString('latin1', 0, 8), '  541001');
+    assert.deepEqual(first.subarray(44), padded(encodeText('张样例', 'gbk'), 10));
+    assert.ok(second.toString('latin1', 8, 20) > first.toString('latin1', 8, 20));
+  });
+
+  test('a name that does not fit, in bytes or in GBK, is ours, and no byte of it goes out', async () => {
+    for (const [name, code] of [
+      ['张样例张样例', 'fieldTooLong'],
+      ['王㙓', 'unencodable'],
+    ] as const) {
+      const fault = await faultOf(() => cross(name));
+      assert.deepEqual([...told(fault), fault.reason.code], ['malformed', true, false, code]);
+    }
+    assert.equal(asked.length, 0);
+  });
+
+  test('its own ends: refused, torn, unknown, silence, hung up; and a question about it', async () => {
+    for (const [answer, kind, maybeArrived] of [
+      [framed(body('9901', '已停航')), 'refused', false],
+      [framed(body('7777', '?')), 'malformed', true],
+      [framed(body('0000', '已登记', 'F0000007').subarray(0, 20)), 'malformed', true],
+      [Buffer.from('ABCDxxxx'), 'malformed', true],
+      ['silence', 'inDoubt', true],
+      ['hangUp', 'inDoubt', true],
+    ] as const) {
+      says = answer;
+      const fault = await faultOf(() => cross('张样例', 200));
+      assert.deepEqual(told(fault), [kind, false, maybeArrived], fault.message);
+    }
+    says = framed(body('0404', '无此记录'));
+    assert.equal(await adapter.inquire?.(envelope('ferry.crossing@1'), call()), 'neverArrived');
+    says = 'hangUp';
+    assert.equal(
+      (await faultOf(async () => adapter.inquire?.(envelope('ferry.crossing@1'), call()))).kind,
+      'unreachable',
+    );
   });
 });
 

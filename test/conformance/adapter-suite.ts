@@ -1,12 +1,15 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import type { Call, Connected, PartyFolder } from '../../contracts/ports/adapter.ts';
+import type { Accept, Call, Connected, PartyFolder, RawReply, RawRequest } from '../../contracts/ports/adapter.ts';
 import type { CertificateQuery } from '../../contracts/ports/certificate.ts';
 import { wallClock } from '../../contracts/ports/clock.ts';
-import type { Contracts } from '../../contracts/ports/contract.ts';
-import type { Envelope, JsonObject, Message } from '../../contracts/ports/envelope.ts';
+import { type Contracts, Unfit } from '../../contracts/ports/contract.ts';
+import type { Envelope, Json, JsonObject, Message } from '../../contracts/ports/envelope.ts';
 import { Fault, type FaultKind } from '../../contracts/ports/fault.ts';
 import type { LogFields, Logger } from '../../contracts/ports/logger.ts';
 import type { MakeSimulator, Mood, Simulator } from '../../contracts/ports/simulator.ts';
@@ -23,6 +26,7 @@ const RIGHT = {
 /** Short, so that silence is soon over; everything else as the manifest says. */
 const TERMS = { deadlineMs: 400, connectMs: 200, closed: [], quota: null };
 const DEADLINE_MS = 300;
+const NASTY = ['王㙓', '陈𠮷', '阿依努尔·样例', '张]]>样例', '<&">', '"样\\例"', '0012'];
 
 /** What every party's adapter must hold, over its simulator's real socket, in every mood. */
 export function adapterSuite(folder: PartyFolder, make: MakeSimulator, home: string, contracts: Contracts): void {
@@ -30,12 +34,13 @@ export function adapterSuite(folder: PartyFolder, make: MakeSimulator, home: str
     const lines: string[] = [];
     let simulator: Simulator;
     let live: Connected;
+    let settings: JsonObject;
     let serial = 0;
 
     before(async () => {
       simulator = make();
-      const { settings } = await simulator.start({ port: 0, decideAfterMs: 20 });
-      live = folder.connect({ ...(settings as JsonObject), terms: TERMS }, { clock: wallClock, log: recorder(lines) });
+      settings = (await simulator.start({ port: 0, decideAfterMs: 20 })).settings as JsonObject;
+      live = folder.connect({ ...settings, terms: TERMS }, { clock: wallClock, log: recorder(lines) });
     });
     after(async () => {
       await live.adapter.close();
@@ -118,7 +123,34 @@ export function adapterSuite(folder: PartyFolder, make: MakeSimulator, home: str
 
     const facts = () => live.facts;
 
-    test('answers its probe', () => called((call) => live.adapter.probe(call), 1_000));
+    test('answers its probe; in the moods that a question can meet, with their fault', async () => {
+      await called((call) => live.adapter.probe(call), 1_000);
+      for (const mood of ['busy', 'absent', 'deaf', 'garbled'] as const) {
+        await inMood(mood, async () => {
+          const fault = await faultOf(() => called((call) => live.adapter.probe(call)));
+          assert.equal(fault.kind, asked(RIGHT[mood]), `${mood}: ${fault.message}`);
+        });
+      }
+    });
+
+    test('its settings: what it needs and what it does not know are told by their place', () => {
+      const means = { clock: wallClock, log: recorder(lines) };
+      const problems = (settings: JsonObject): readonly string[] => {
+        try {
+          void folder.connect(settings, means).adapter.close();
+        } catch (error) {
+          assert.ok(error instanceof Unfit, String(error));
+          return error.problems.map(({ pointer }) => pointer);
+        }
+        return [];
+      };
+      assert.deepEqual(problems(settings), []);
+      const needed = Object.keys(settings).filter((name) => problems(without(settings, name)).includes(`/${name}`));
+      assert.ok(needed.length > 0, 'nobody can be reached without a setting');
+      assert.deepEqual(problems({}).toSorted(), needed.map((name) => `/${name}`).toSorted());
+      assert.deepEqual(problems({ ...settings, colour: 'red' }), ['/colour']);
+      assert.deepEqual(problems({ ...settings, terms: { deadlineMs: 'soon' } }), ['/terms/deadlineMs']);
+    });
 
     test('every sample keeps its contract', () => {
       for (const { contract } of facts().delivers)
@@ -150,6 +182,24 @@ export function adapterSuite(folder: PartyFolder, make: MakeSimulator, home: str
         assert.equal(entries(one.id).length, 1, contract);
         assert.equal(second.number, first.number, contract);
         if (replies === 'atOnce') assert.deepEqual(second.answer, first.answer, contract);
+      }
+    });
+
+    test('nasty names: each arrives whole, or is refused before a byte goes out; none is changed', async () => {
+      for (const { contract } of facts().delivers) {
+        if (people(sample('envelopes', contract)).length === 0) continue;
+        for (const name of NASTY) {
+          const one = envelope(contract);
+          for (const person of people(one.body)) person.name = name;
+          const [outcome] = await Promise.allSettled([called((call) => live.adapter.deliver(one, call), 1_000)]);
+          const [entry] = entries(one.id);
+          if (outcome.status === 'rejected') {
+            const fault = Fault.from(outcome.reason);
+            assert.ok(['unencodable', 'fieldTooLong'].includes(fault.reason.code), `${contract}: ${fault.message}`);
+            assert.deepEqual([fault.ours, fault.maybeArrived, entry], [true, false, undefined], contract);
+            assert.ok(!fault.message.includes(name));
+          } else assert.ok(holdsText(entry?.content ?? null, name), `${contract}: ${name} is not in the book`);
+        }
       }
     });
 
@@ -190,11 +240,7 @@ export function adapterSuite(folder: PartyFolder, make: MakeSimulator, home: str
           if (mood === 'forgetful') continue;
           await inMood(mood, async () => {
             const fault = await faultOf(() => called(async (call) => live.adapter.query?.(name, body, call)));
-            assert.equal(
-              fault.kind,
-              kind === 'inDoubt' ? 'unreachable' : kind,
-              `${name} when ${mood}: ${fault.message}`,
-            );
+            assert.equal(fault.kind, asked(kind), `${name} when ${mood}: ${fault.message}`);
             tellsNobody(fault, body);
           });
         }
@@ -215,9 +261,10 @@ export function adapterSuite(folder: PartyFolder, make: MakeSimulator, home: str
           assert.equal(certificate.holder.idNo, query.holder.idNo);
           assert.match(certificate.state, /^0[1-7]$|^99$/);
         }
-        for (const mood of ['busy', 'absent', 'deaf', 'garbled'] as const) {
+        for (const mood of ['refuses', 'busy', 'absent', 'deaf', 'garbled'] as const) {
           await inMood(mood, async () => {
             const fault = await faultOf(() => called(async (call) => live.adapter.certificates?.(query, call)));
+            assert.equal(fault.kind, asked(RIGHT[mood]), `${type} when ${mood}: ${fault.message}`);
             tellsNobody(fault, query);
           });
         }
@@ -249,6 +296,67 @@ export function adapterSuite(folder: PartyFolder, make: MakeSimulator, home: str
         assert.equal(message.answer.outcome, 'done');
         if (message.answer.outcome === 'done' && result !== null)
           assert.deepEqual(contracts.problems(result, message.answer.result), []);
+      }
+    });
+
+    test('pushes: kept, then answered as taken; what is changed, unsigned or nonsense is neither; twice is one message', async () => {
+      if (live.adapter.callback === undefined) return;
+      const taken: Message[] = [];
+      const came: RawRequest[] = [];
+      const accept = async (message: Message) => {
+        taken.push(message);
+        return 'applied' as const;
+      };
+      const give = (request: RawRequest, to: Accept = accept) =>
+        called(async (call) => (await live.adapter.callback?.(request, to, call)) ?? assert.fail('no callback'), 1_000);
+      const gate = await pushGate(async (request) => {
+        const reply = await give(request);
+        came.push(request);
+        return reply;
+      });
+      const pushing = make();
+      const { settings: own } = await pushing.start({ port: 0, decideAfterMs: 10, gateway: gate.url });
+      const pushed = folder.connect(
+        { ...(own as JsonObject), terms: TERMS },
+        { clock: wallClock, log: recorder(lines) },
+      );
+      try {
+        const later =
+          facts().delivers.find(({ replies }) => replies === 'later') ?? assert.fail('who pushes, replies later');
+        const one = envelope(later.contract);
+        const receipt = await called((call) => pushed.adapter.deliver(one, call), 1_000);
+        const end = Date.now() + 3_000;
+        while (came.length === 0 && Date.now() < end) await new Promise((resolve) => setTimeout(resolve, 10));
+        const [request] = came;
+        const [message] = taken;
+        assert.ok(request !== undefined && message !== undefined, 'no push came');
+        const about = 'key' in message.about ? message.about.key === one.id : message.about.number === receipt.number;
+        assert.ok(about, 'it is about the envelope');
+        assert.equal(message.answer.outcome, 'done');
+        if (message.answer.outcome === 'done' && later.result !== null)
+          assert.deepEqual(contracts.problems(later.result, message.answer.result), []);
+        const right = await give(request);
+        assert.equal(taken.at(-1)?.dedupe, message.dedupe, 'twice is one message');
+
+        const before = taken.length;
+        const bodies = [
+          Buffer.concat([request.body, Buffer.from(' ')]),
+          request.body.subarray(0, -1),
+          Buffer.alloc(0),
+          Buffer.from('<a>'),
+          Buffer.from([0xff, 0xfe, 0x00]),
+          Buffer.from('[]'),
+        ];
+        const wrong: RawRequest[] = [{ ...request, headers: {} }, ...bodies.map((body) => ({ ...request, body }))];
+        for (const each of wrong) assert.notDeepEqual(saidBy(await give(each)), saidBy(right));
+        assert.equal(taken.length, before, 'nothing of it was kept');
+
+        const busy = new Fault('busy', { reason: { code: 'notKept', zh: '-', en: '-' } });
+        assert.notDeepEqual(saidBy(await give(request, () => Promise.reject(busy))), saidBy(right));
+      } finally {
+        await pushed.adapter.close();
+        await pushing.stop();
+        await gate.close();
       }
     });
 
@@ -285,6 +393,55 @@ export function adapterSuite(folder: PartyFolder, make: MakeSimulator, home: str
         for (const line of lines) assert.ok(!line.includes(value), 'a log line names a person');
     });
   });
+}
+
+/** A question has no effect to be in doubt about. */
+const asked = (kind: FaultKind): FaultKind => (kind === 'inDoubt' ? 'unreachable' : kind);
+
+function without(settings: JsonObject, name: string): JsonObject {
+  const { [name]: _, ...rest } = settings;
+  return rest;
+}
+
+/** Everybody in a body: what has a name and a number to it. */
+function people(value: Json): JsonObject[] {
+  if (Array.isArray(value)) return value.flatMap(people);
+  if (value === null || typeof value !== 'object') return [];
+  const inner = Object.values(value).flatMap(people);
+  return typeof value.name === 'string' && 'idNo' in value ? [value, ...inner] : inner;
+}
+
+/** Whether a text stands somewhere in a book's entry, also inside a message inside a message. */
+function holdsText(content: Json, text: string): boolean {
+  const within = [text, JSON.stringify(text).slice(1, -1)];
+  if (typeof content === 'string') return within.some((each) => content.includes(each));
+  if (content === null || typeof content !== 'object') return false;
+  return Object.values(content).some((inner) => holdsText(inner, text));
+}
+
+const saidBy = ({ status, body }: RawReply) => [status, Buffer.from(body).toString()];
+
+/** Where the gateway takes callbacks: bytes in, bytes out. */
+async function pushGate(take: (request: RawRequest) => Promise<RawReply>) {
+  const server = createServer(async (incoming, response) => {
+    const chunks: Buffer[] = [];
+    for await (const chunk of incoming) chunks.push(chunk as Buffer);
+    const { method = '', url = '', headers } = incoming;
+    const plain = Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, String(value)]));
+    const reply = await take({ method, path: url, query: {}, headers: plain, body: Buffer.concat(chunks) });
+    response.writeHead(reply.status, { ...reply.headers }).end(reply.body);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    async close() {
+      const closed = once(server, 'close');
+      server.close();
+      server.closeAllConnections();
+      await closed;
+    },
+  };
 }
 
 function recorder(lines: string[]): Logger {
