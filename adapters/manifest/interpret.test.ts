@@ -124,11 +124,20 @@ describe('a manifest, interpreted', () => {
       });
     }
 
-    test('a check that is still pending is no receipt: come back later', async () => {
+    test('a check that is still pending is no receipt, whoever answers when: come back later', async () => {
       far.says('/taste', { means: 'pending' });
-      const fault = await faultOf(() => deliver());
-      assert.deepEqual([fault.kind, fault.maybeArrived], ['busy', false]);
+      for (const contract of ['bakery.loaf@1', 'bakery.cake@1']) {
+        const fault = await faultOf(() => deliver({}, contract));
+        assert.deepEqual([fault.kind, fault.maybeArrived], ['busy', false], contract);
+      }
       assert.equal(far.on('/bake').length, 0);
+    });
+
+    test('a rule may know a reply from outside although it cannot be read; but success is never taken on trust', async () => {
+      far.says('/bake', page('{"number":"C1"}', 'application/json', 202));
+      assert.deepEqual(await deliver({}, 'bakery.cake@1'), { number: 'C1', duplicate: false });
+      far.says('/bake', page('{"number":"C', 'application/json', 202));
+      assert.deepEqual(told(await faultOf(() => deliver({}, 'bakery.cake@1'))), ['malformed', false, true]);
     });
 
     test('one who answers at once and has not decided: come back later, and then ask first', async () => {
@@ -450,6 +459,8 @@ describe('a manifest, interpreted', () => {
         [{ means: 'refused', code: '1', words: 'no' }, 'refused'],
         [{ means: 'pending' }, 'busy'],
         [{ means: 'duplicate' }, 'malformed'],
+        // `$fault` in `open` ends the operation, and is no reply that cannot be read.
+        [{ means: 'shut' }, 'unauthorized'],
         ['hangUp', 'unreachable'],
         [page('', 'text/plain', 503), 'unreachable'],
       ] as const) {

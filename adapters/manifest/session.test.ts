@@ -291,6 +291,12 @@ describe('a session, over its wire', async () => {
     assert.equal(far.on('/milk').length, 0);
   });
 
+  test('a log-in that is refused by a right clock is not tried twice: keys that are tried too often are locked', async () => {
+    far.says('/login', { code: 'wrong' });
+    await faultOf(milk());
+    assert.equal(far.on('/login').length, 1);
+  });
+
   test('renewed ahead of its end, which comes as a number in their JSON', async () => {
     far.says('/login', () => granted(30_000));
     await milk();
