@@ -3,14 +3,15 @@ import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import {
   checkCertificateIdentifier,
+  comparableIdNo,
   isCaseNo,
   isCertificateType,
   isCitizenId,
   isEstateUnitNo,
   isOrganisationCode,
   isRegion,
-  issueCertificateIdentifier,
   isUscc,
+  makeCertificateIdentifier,
   mod3736,
   organisationCodeOf,
   readCertificateIdentifier,
@@ -86,6 +87,19 @@ describe('citizen id', () => {
     assert.equal(storedCitizenId('331124900230001'), undefined);
     assert.equal(storedCitizenId('331124199001010012'), undefined);
     assert.equal(storedCitizenId(''), undefined);
+  });
+  test('however it is written, it compares as the same number; what is no resident’s stays what it is', () => {
+    for (const written of [
+      '331124199001010011',
+      ' 331124 19900101 0011',
+      '３３１１２４１９９００１０１００１１',
+      '331124900101001',
+    ])
+      assert.equal(comparableIdNo(written), '331124199001010011', written);
+    assert.equal(comparableIdNo('33112419680909009ｘ'), '33112419680909009X');
+    assert.equal(comparableIdNo('e12345678'), 'E12345678');
+    assert.equal(comparableIdNo('331124900230001'), '331124900230001');
+    assert.equal(comparableIdNo(''), '');
   });
   test('a completed number is the number without its century and check', () => {
     for (const id of PEOPLE.filter((one) => one.startsWith('19', 6))) {
@@ -163,9 +177,10 @@ describe('certificate identifier', () => {
     assert.equal(checkCertificateIdentifier(`${body}.D`), 'iso');
     assert.equal(checkCertificateIdentifier(`${body}.E`), 'bad');
   });
-  test('the issuer may be a region', () => {
+  test('the issuer of what we receive may be a region', () => {
     const parts = { type: '111000000000131433001', issuer: '340100', serial: '2430599', version: '001' };
-    const identifier = issueCertificateIdentifier(parts);
+    const body = Object.values(parts);
+    const identifier = `1.2.156.3005.2.${body.join('.')}.${mod3736(body.join(''))}`;
     assert.equal(checkCertificateIdentifier(identifier), 'iso');
     assert.deepEqual(readCertificateIdentifier(identifier), parts);
   });
@@ -180,16 +195,70 @@ describe('certificate identifier', () => {
     );
     fc.assert(fc.property(digits, (text) => checkCertificateIdentifier(text) !== 'iso'));
   });
-  test('ours always carry the standard check', () => {
-    const characters = fc.constantFrom(...'0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ');
-    const text = (min: number, max: number) =>
-      fc.array(characters, { minLength: min, maxLength: max }).map((all) => all.join(''));
+});
+
+describe('a certificate identifier that we issue', () => {
+  const text = (alphabet: string, minLength: number, maxLength: number) =>
+    fc.string({ unit: fc.constantFrom(...alphabet), minLength, maxLength });
+  const LETTERS = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ';
+  const PARTS = fc.record(
+    {
+      type: fc.tuple(text(LETTERS, 18, 18), text('0123456789', 3, 3)).map((both) => both.join('')),
+      issuer: fc.constantFrom(...ORGANISATIONS),
+      serial: text(LETTERS, 1, 64),
+      version: fc.integer({ min: 1, max: 999 }).map((version) => String(version).padStart(3, '0')),
+    },
+    { noNullPrototype: true },
+  );
+
+  test('is the published one, made of its parts', () => {
+    for (const identifier of CERTIFICATES) {
+      const parts = readCertificateIdentifier(identifier);
+      assert.ok(parts !== undefined);
+      assert.equal(makeCertificateIdentifier(parts), identifier);
+    }
+  });
+  test('always holds by the standard, and gives its parts back', () => {
     fc.assert(
-      fc.property(text(21, 21), text(18, 18), text(1, 32), (type, issuer, serial) => {
-        const identifier = issueCertificateIdentifier({ type, issuer, serial, version: '001' });
-        return checkCertificateIdentifier(identifier) === 'iso';
+      fc.property(PARTS, (parts) => {
+        const identifier = makeCertificateIdentifier(parts);
+        assert.equal(checkCertificateIdentifier(identifier), 'iso');
+        assert.deepEqual(readCertificateIdentifier(identifier), parts);
       }),
     );
+  });
+  test('never holds by the standard with one character changed', () => {
+    const characters = fc.constantFrom(...LETTERS, '.', ' ', '-', 'a', '０');
+    fc.assert(
+      fc.property(PARTS, fc.nat(), characters, (parts, anywhere, character) => {
+        const identifier = makeCertificateIdentifier(parts);
+        const at = anywhere % identifier.length;
+        fc.pre(identifier.charAt(at) !== character);
+        const other = identifier.slice(0, at) + character + identifier.slice(at + 1);
+        assert.notEqual(checkCertificateIdentifier(other), 'iso', other);
+      }),
+      { numRuns: 1000 },
+    );
+  });
+  test('is not made of wrong parts, and every wrong one is named', () => {
+    const [parts] = CERTIFICATES.map(readCertificateIdentifier);
+    assert.ok(parts !== undefined);
+    for (const [part, values] of Object.entries({
+      type: ['', '11100000000013127D00', '11100000000013127D0012', '11100000000013127d001', '11100000000013127D00A'],
+      issuer: ['', '340100', '11331124QA0000049A', '11331124qa0000049u'],
+      serial: ['', 'a', '2026-1', '2026.1', '1'.repeat(65), '１'],
+      version: ['', '1', '000', '0001', 'A01', '00１'],
+    })) {
+      for (const value of values) {
+        assert.throws(() => makeCertificateIdentifier({ ...parts, [part]: value }), {
+          name: 'RangeError',
+          message: new RegExp(`: ${part}: expected [^;]+$`),
+        });
+      }
+    }
+    assert.throws(() => makeCertificateIdentifier({ type: '', issuer: '', serial: '', version: '' }), {
+      message: /type: .*; issuer: .*; serial: .*; version: /,
+    });
   });
 });
 

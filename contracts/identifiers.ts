@@ -19,6 +19,12 @@ export function storedCitizenId(text: string): string | undefined {
   return isCitizenId(whole) ? whole : undefined;
 }
 
+/** A number as two hands may write it, full-width, with spaces, in lower case, or with the fifteen digits of old, in the one form by which it can be compared. */
+export function comparableIdNo(text: string): string {
+  const plain = text.normalize('NFKC').replaceAll(/\s/g, '').toUpperCase();
+  return storedCitizenId(plain) ?? plain;
+}
+
 function citizenCheck(text: string): string {
   return '10X98765432'.charAt(weighed(text, DIGITS, [7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2]) % 11);
 }
@@ -90,6 +96,17 @@ export function readCertificateIdentifier(text: string): CertificateIdentifier |
   return whole === undefined ? undefined : { type, issuer, serial, version };
 }
 
+/** What an identifier tells of its certificate's issuer, place and version; a local file code in the issuer's place tells nothing. */
+export function issuerOf(identifier: string): {
+  issuerCode: string | null;
+  areaCode: string | null;
+  version: string | null;
+} {
+  const parts = readCertificateIdentifier(identifier);
+  const issuerCode = parts !== undefined && isUscc(parts.issuer) ? parts.issuer : null;
+  return { issuerCode, areaCode: issuerCode?.slice(2, 8) ?? null, version: parts?.version ?? null };
+}
+
 /**
  * By which rule the check character holds: ISO 7064 MOD 37,36 as GB/T 36904 asks, or the deviant form that some issuing systems compute.
  * `bad`: by neither, or it has not the shape of an identifier.
@@ -102,8 +119,24 @@ export function checkCertificateIdentifier(text: string): 'iso' | 'vendor' | 'ba
   return text.endsWith(vendorCheck(body)) ? 'vendor' : 'bad';
 }
 
-/** An identifier of our own, always with the standard's check character. The parts must be of the right shape. */
-export function issueCertificateIdentifier(parts: CertificateIdentifier): string {
+const ISSUED: { readonly [part in keyof CertificateIdentifier]: readonly [(text: string) => boolean, string] } = {
+  type: [isCertificateType, '18 characters of the defining agency and 3 digits'],
+  issuer: [isUscc, 'a unified social credit code'],
+  serial: [(text) => /^[0-9A-Z]{1,64}$/.test(text), '1 to 64 digits and capital letters'],
+  version: [(text) => /^\d{3}$/.test(text) && text !== '000', 'three digits, 001 for the first'],
+};
+
+/**
+ * An identifier that we issue: stricter than those we receive, and always with the standard's check character.
+ *
+ * @throws RangeError that names every wrong part
+ */
+export function makeCertificateIdentifier(parts: CertificateIdentifier): string {
+  const wrong = Object.entries(ISSUED).filter(([part, [holds]]) => !holds(parts[part as keyof CertificateIdentifier]));
+  if (wrong.length > 0) {
+    const expected = wrong.map(([part, [, what]]) => `${part}: expected ${what}`).join('; ');
+    throw new RangeError(`no certificate identifier (GB/T 36904) can be made: ${expected}`);
+  }
   const { type, issuer, serial, version } = parts;
   return `1.2.156.3005.2.${type}.${issuer}.${serial}.${version}.${mod3736(bodyOf(parts))}`;
 }

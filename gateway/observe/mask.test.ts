@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { maskIdNo, maskName, maskValues } from './mask.ts';
+import { maskIdNo, maskName } from '../../contracts/mask.ts';
+import { maskValues } from './mask.ts';
 
 describe('masking', () => {
   test('keeps the surname only, one star whatever the length', () => {
