@@ -29,6 +29,7 @@ export type MaterialCode = string;
 export type ApplicationNo = string;
 export type ItemCode = string;
 export type PartyNameOrNull = string | null;
+export type CertificateType = string;
 export type Channel = 'window' | 'web' | 'app' | 'terminal' | 'post';
 export type Uscc = string;
 /**
@@ -39,7 +40,6 @@ export type Holder = {
   idType: '111' | '414' | '516' | '001';
   idNo: string;
 };
-export type CertificateType = string;
 /**
  * one line of text; whoever uses it bounds it
  */
@@ -102,6 +102,21 @@ export interface CaseAccepted1 {
    * true: this application was accepted earlier
    */
   seenBefore?: boolean;
+  /**
+   * accepted without them: fetched when their source is back, and until then these steps wait
+   *
+   * @maxItems 100
+   */
+  owed?: {
+    material: string;
+    title: Words;
+    dueBy: Time;
+    /**
+     * @maxItems 99
+     */
+    steps: string[];
+    told: boolean;
+  }[];
 }
 export interface Step extends StepFields {}
 /**
@@ -215,6 +230,19 @@ export interface CaseResult1 extends NoticeFields {
    * @maxItems 100
    */
   steps: DecidedStep[];
+  /**
+   * made by the steps of the case; to be fetched by POST /v1/certificates/retrievals
+   *
+   * @maxItems 100
+   */
+  certificates?: {
+    stepNo: string;
+    type: CertificateType;
+    title: string;
+    identifier: string;
+    number: string | null;
+    issuer: string;
+  }[];
 }
 export interface CaseSubmit1 {
   applicationNo: ApplicationNo;
@@ -266,12 +294,54 @@ export interface PersonFields {
 export interface CaseWithdraw1 {
   reason: string;
 }
+export interface CertificateDocument1 {
+  /**
+   * from a retrieval with want: file; good once
+   */
+  useCode: string;
+  /**
+   * a copy stamped with what it is for (加注件); PDF only
+   */
+  annotated?: boolean;
+}
+export interface CertificateMandate1 {
+  holder: Holder;
+  agent: Holder;
+  itemCode: ItemCode;
+  /**
+   * left out: every certificate that the item names
+   *
+   * @minItems 1
+   * @maxItems 20
+   */
+  types?: CertificateType[];
+  /**
+   * where the signed consent is kept: its file number
+   */
+  evidence: string;
+  clerk: Clerk;
+  from?: Time;
+  until: Time;
+}
 export interface CertificateRetrieve1 {
   /**
    * the caller's own, given back
    */
   requestId?: string;
-  holder: Holder;
+  holder?: Holder;
+  /**
+   * in place of holder: several of one matter, such as buyer and seller
+   *
+   * @minItems 1
+   * @maxItems 20
+   */
+  holders?: Holder[];
+  /**
+   * before acceptance: the application form as it stands, under the item's form contract; it shows who the parties are
+   */
+  form?: {
+    [k: string]: unknown;
+  };
   /**
    * @minItems 1
    * @maxItems 20
@@ -287,6 +357,11 @@ export interface CertificateRetrieve1 {
      * legal basis or consent
      */
     basis: string;
+    /**
+     * present: the holder stands at the window; mandate: by a recorded mandate; duty: by official duty, for a party of a known matter. Left out: duty where the matter is known, otherwise present
+     */
+    use?: 'present' | 'mandate' | 'duty';
+    mandateId?: string;
   };
   /**
    * narrows the search where a source needs it
@@ -294,6 +369,10 @@ export interface CertificateRetrieve1 {
   hints?: {
     [k: string]: string;
   };
+  /**
+   * file: also a use code with which the document can be fetched once
+   */
+  want?: 'data' | 'file';
   channel?: Channel;
   /**
    * for all types together
@@ -323,6 +402,24 @@ export interface Certificate {
    */
   validTo: string | null;
   /**
+   * the rest of GB/T 36903; null where the source does not tell
+   */
+  metadata?: {
+    /**
+     * unified social credit code of the issuing authority
+     */
+    issuerCode: string | null;
+    /**
+     * YYYYMMDD
+     */
+    issuedOn: string | null;
+    /**
+     * GB/T 2260
+     */
+    areaCode: string | null;
+    version: string | null;
+  };
+  /**
    * the business fields, as texts
    */
   fields: {
@@ -341,6 +438,10 @@ export interface CertificateRetrieved1 {
    */
   results: {
     type: CertificateType;
+    /**
+     * the item's material it is for; null where none is
+     */
+    material?: string | null;
     title: Words;
     holder: Holder;
     state: 'found' | 'none' | 'unavailable' | 'notPermitted';
@@ -355,12 +456,31 @@ export interface CertificateRetrieved1 {
       ms: number;
     }[];
     fetchedAt: TimeOrNull;
+    /**
+     * a copy; see freshness and fetchedAt
+     */
     cached: boolean;
+    /**
+     * live: asked for just now; cached: a copy still fresh; asOf: an older copy, while its source is away; null: none was found
+     */
+    freshness?: 'live' | 'cached' | 'asOf' | null;
     /**
      * @maxItems 100
      */
     warnings: string[];
     certificate?: Certificate;
+    /**
+     * the right to fetch the document once, by POST /v1/certificates/documents
+     */
+    file?: {
+      useCode: string;
+      mediaType: 'application/pdf' | 'application/ofd';
+      /**
+       * as the source told it: sm3: or sha256: and hex
+       */
+      digest: string | null;
+      expiresAt: Time;
+    };
     ledgerId: string;
   }[];
 }
@@ -371,6 +491,28 @@ export interface Reason {
   code: string;
   zh: string;
   en: string;
+}
+export interface CertificateVerify1 {
+  /**
+   * GB/T 36904, as it stands on the certificate
+   */
+  identifier?: string;
+  type?: CertificateType;
+  number?: string;
+  /**
+   * SM3 of a file that was handed out here
+   */
+  sm3?: string;
+  /**
+   * with sm3: the seal that came with the file
+   */
+  seal?: string;
+  clerk: Clerk;
+  /**
+   * legal basis or reason
+   */
+  basis: string;
+  channel?: Channel;
 }
 /**
  * a person with a share in something
@@ -398,6 +540,82 @@ export interface Problem {
  */
 export interface EnvelopeCancel1 {
   reason: string;
+}
+/**
+ * data of an event for others, docs/events.md
+ */
+export interface EventCaseAccepted1 {
+  caseNo: CaseNo;
+  itemCode: ItemCode;
+  channel: Channel;
+  promisedBy: Time;
+  statutoryBy: Time;
+}
+/**
+ * data of an event for others, docs/events.md
+ */
+export interface EventCaseDecided1 {
+  caseNo: CaseNo;
+  itemCode: ItemCode;
+  outcome: 'approved' | 'refused' | 'withdrawn';
+  by: PartyNameOrNull;
+}
+/**
+ * data of an event for others, docs/events.md
+ */
+export interface EventCaseProgressed1 {
+  caseNo: CaseNo;
+  itemCode: ItemCode;
+  state: CaseState;
+  step: {
+    no: string;
+    party: PartyName;
+    state:
+      | 'PENDING'
+      | 'SENT'
+      | 'WAITING'
+      | 'ACKED'
+      | 'WAITING_RECEIPT'
+      | 'CORRECTING'
+      | 'PARKED'
+      | 'DONE'
+      | 'REJECTED'
+      | 'SKIPPED';
+    /**
+     * 1, and one more for each correction supplied
+     */
+    revision: number;
+  };
+}
+/**
+ * data of an event for others, docs/events.md
+ */
+export interface EventCertificateChanged1 {
+  type: CertificateType;
+  /**
+   * GB/T 36904; null where it is not known, or tells who holds it
+   */
+  identifier: string | null;
+  party: PartyName;
+  /**
+   * which ended it; null when its department said so of itself
+   */
+  caseNo: string | null;
+  stepNo: string | null;
+}
+/**
+ * data of an event for others, docs/events.md
+ */
+export interface EventCertificateIssued1 {
+  type: CertificateType;
+  /**
+   * GB/T 36904; null where it is not known, or tells who holds it
+   */
+  identifier: string | null;
+  party: PartyName;
+  caseNo: CaseNo;
+  itemCode: ItemCode;
+  stepNo: string;
 }
 export interface FormBirth1 {
   /**
