@@ -1,8 +1,17 @@
-import type { Certificate, CertificateQuery } from './certificate.ts';
+import type {
+  Certificate,
+  CertificateChange,
+  CertificateClaim,
+  CertificateDocument,
+  CertificateQuery,
+  Verdict,
+} from './certificate.ts';
 import type { Clock } from './clock.ts';
 import type { PublishedContract } from './contract.ts';
 import type { ContractName, Envelope, Json, JsonObject, Message, Party, Receipt, Words } from './envelope.ts';
 import type { Logger } from './logger.ts';
+import type { SessionBook } from './session-book.ts';
+import type { Shared } from './shared.ts';
 import type { AwaitedAnswer } from './store.ts';
 
 /** Given to every call of an adapter. `signal` aborts it: the adapter must then let go of its sockets at once. */
@@ -17,6 +26,12 @@ export interface Call {
 
 /** Resolves when the message is durably kept (then it may be taken off the party's side). */
 export type Accept = (message: Message) => Promise<'applied' | 'seenBefore' | 'unmatched'>;
+
+/** Where what a party says of its own accord goes: `accept` as above; `changed` resolves when every copy of the certificate is on its way out. */
+export interface Inbox {
+  readonly accept: Accept;
+  changed(change: CertificateChange): Promise<void>;
+}
 
 /** A department's own request to us, in its own bytes. Header names in lower case. */
 export interface RawRequest {
@@ -45,12 +60,16 @@ export interface Adapter {
   inquire?(envelope: Envelope, call: Call): Promise<Receipt | 'neverArrived'>;
   /** Asks for the answers that are due and gives each to `accept`; takes it off their side only after `accept` resolved. */
   collect?(awaited: readonly AwaitedAnswer[], accept: Accept, call: Call): Promise<void>;
-  /** Reads the party's own push: verifies it, gives its messages to `accept`, and answers in the party's words only after that. */
-  callback?(request: RawRequest, accept: Accept, call: Call): Promise<RawReply>;
+  /** Reads the party's own push: verifies it, gives its messages to the inbox, and answers in the party's words only after that. */
+  callback?(request: RawRequest, inbox: Inbox, call: Call): Promise<RawReply>;
   /** `name` is one of `about.queries`. */
   query?(name: string, body: JsonObject, call: Call): Promise<JsonObject>;
   /** [] = searched, and holds none. Could not search = Fault. */
   certificates?(query: CertificateQuery, call: Call): Promise<readonly Certificate[]>;
+  /** The file of a certificate it gave before, for the same question. `call.signal` also ends the bytes. */
+  document?(certificate: Certificate, query: CertificateQuery, call: Call): Promise<CertificateDocument>;
+  /** Whether a certificate that somebody shows is theirs and may be used. */
+  verify?(claim: CertificateClaim, call: Call): Promise<Verdict>;
   /** A harmless call that tells whether the party is there. */
   probe(call: Call): Promise<void>;
   close(): Promise<void>;
@@ -98,6 +117,10 @@ export interface PartyFacts {
   }[];
   /** Certificate types (21 characters) it can be asked for. */
   readonly certificates: readonly string[];
+  /** Those whose file it hands out. */
+  readonly documents: readonly string[];
+  /** Whether it can be asked about a certificate that somebody shows. */
+  readonly verifies: boolean;
   readonly takesCallbacks: boolean;
 }
 
@@ -114,5 +137,13 @@ export interface PartyFolder {
   /** The contracts in its `schemas/`, to be published with ours. */
   readonly contracts: readonly PublishedContract[];
   /** Throws `Unfit` with every problem of the settings at once. */
-  connect(settings: Json, means: { readonly clock: Clock; readonly log: Logger }): Connected;
+  connect(settings: Json, means: PartyMeans): Connected;
+}
+
+/** `sessions` and `numbers`: what several nodes share; without them an adapter is alone. */
+export interface PartyMeans {
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly sessions?: SessionBook;
+  readonly numbers?: Pick<Shared, 'reserve'>;
 }

@@ -1,4 +1,4 @@
-import type { Certificate, Holder, Purpose } from './certificate.ts';
+import type { Certificate, Holder, IssuedCertificate, Purpose } from './certificate.ts';
 import type { ContractName, Envelope, EnvelopeState, JsonObject, Millis, Party, Reason, Words } from './envelope.ts';
 import type { FaultKind } from './fault.ts';
 
@@ -81,16 +81,39 @@ export interface Submission {
   readonly materials: readonly JsonObject[];
 }
 
+/** Fetched for a material of the item, or made by one of its steps. */
+export interface CaseCertificate {
+  readonly material: string | null;
+  readonly stepNo?: string;
+  readonly holder: Holder;
+  readonly certificate: Certificate;
+}
+
+/** A material that a case owes: one holder's certificate of one type. */
+export interface Owed {
+  /** The item's material. */
+  readonly material: string;
+  readonly title: Words;
+  readonly type: string;
+  readonly holder: Holder;
+  /** Steps that wait for it. */
+  readonly steps: readonly string[];
+  readonly since: Millis;
+  readonly due: Deadline;
+  /** Why it is not there yet. */
+  readonly reason: Reason;
+  /** The clerk was told: its time is over, or it is certain that no source has it. */
+  readonly told: boolean;
+}
+
 export interface CaseRecord {
   readonly caseNo: string;
   readonly appKey: string;
   readonly queryCode: string;
   readonly submission: Submission;
-  readonly certificates: readonly {
-    readonly material: string;
-    readonly holder: Holder;
-    readonly certificate: Certificate;
-  }[];
+  readonly certificates: readonly CaseCertificate[];
+  /** Accepted without them (容缺受理): fetched when their source is back. */
+  readonly owed: readonly Owed[];
   readonly traceparent: string;
   readonly state: CaseState;
   readonly steps: readonly Step[];
@@ -124,7 +147,11 @@ export interface CaseEvent {
     | 'withdrawn'
     | 'held'
     | 'resumed'
-    | 'told';
+    | 'told'
+    | 'owed'
+    | 'provided'
+    | 'materialAsked'
+    | 'issued';
   readonly party: Party | null;
   readonly stepNo: string | null;
   readonly reason: Reason | null;
@@ -138,8 +165,25 @@ export interface Change {
   readonly steps?: readonly Step[];
   readonly decision?: Decision;
   readonly submission?: Submission;
+  /** The whole list. */
+  readonly certificates?: CaseRecord['certificates'];
+  /** The whole list. */
+  readonly owed?: readonly Owed[];
+  /** Registered with this happening. */
+  readonly issued?: readonly IssuedCertificate[];
+  /** No longer true after it; every copy is forgotten. */
+  readonly ended?: readonly EndedCertificate[];
   readonly events: readonly CaseEvent[];
   readonly outbox: readonly OutgoingEnvelope[];
+}
+
+/** `number` null: every one of this holder and type. */
+export interface EndedCertificate {
+  /** Whose end ended it. */
+  readonly stepNo: string;
+  readonly type: string;
+  readonly holderHash: string;
+  readonly number: string | null;
 }
 
 /** An envelope to be stored. `parked`: it may not go out (our own mapping broke its contract), and a person must see it. */

@@ -14,8 +14,10 @@ export interface Facts {
   readonly agent: JsonObject | null;
   readonly form: JsonObject;
   readonly materials: readonly JsonObject[];
+  /** Fetched for a material, or (`stepNo`) made by a step. */
   readonly certificates: readonly {
-    readonly material: string;
+    readonly material: string | null;
+    readonly stepNo?: string;
     readonly holder: Holder;
     readonly certificate: Certificate;
   }[];
@@ -52,10 +54,24 @@ export interface Material {
     /** Whose: [{name, idType, idNo}]. */
     readonly holders: Expression<Json[]>;
     readonly hints?: Expression<JsonObject>;
-    /** Asked in this order until one has it. */
+    /** Asked in this order until one has it. `register` = what our own cases have made. */
     readonly sources: readonly Party[];
+    /** The business fields that this matter needs; no others leave the gateway. */
+    readonly fields: readonly string[];
+    /** Left out: `required`. */
+    readonly whenDown?: WhenDown;
   };
 }
+
+/**
+ * What may happen when no source can be asked. `required`: the applicant has to come again or bring it. `asOf`: a copy fetched at most `hours` ago stands in.
+ * `later` (容缺受理): the case is accepted and owes the material; it is fetched when the source is back, and until then `steps` wait. After `within` the
+ * clerk is told.
+ */
+export type WhenDown =
+  | { readonly do: 'required' }
+  | { readonly do: 'asOf'; readonly hours: number }
+  | { readonly do: 'later'; readonly steps: readonly string[]; readonly within: TimeLimit };
 
 export interface RouteStep {
   /** Two digits, in the order of the route. */
@@ -69,6 +85,37 @@ export interface RouteStep {
   readonly when?: Expression<boolean>;
   /** From the case and earlier steps' results to the department's contract. */
   readonly map: Expression<JsonObject>;
+  /** Certificates that its result is, or brings. */
+  readonly issues?: readonly Issue[];
+  /** Certificates that are no longer true when it is done. */
+  readonly ends?: readonly {
+    readonly type: string;
+    readonly holders: Expression<Json[]>;
+    /** Of the one that ends; without it every one of the holder's. */
+    readonly number?: Expression<string>;
+  }[];
+}
+
+export interface Issue {
+  readonly type: string;
+  readonly title: Words;
+  readonly issuer: { readonly name: string; readonly uscc: string };
+  /** {holders, number, identifier?, validFrom?, validTo?, fields?}; without an identifier of theirs we make one. */
+  readonly map: Expression<JsonObject>;
+}
+
+/** A type of certificate, whoever keeps it. */
+export interface CertificateType {
+  readonly code: string;
+  readonly title: Words;
+  /** The real code is not known to us. */
+  readonly invented: boolean;
+  /** How long a copy counts as fresh. */
+  readonly freshSeconds: number;
+  /** What a clerk and an applicant are spared by not having to bring it; for the yearly report. */
+  readonly minutesSaved: number;
+  /** Its business fields by name; every source gives them under these. */
+  readonly fields: { readonly [name: string]: Words };
 }
 
 export interface Item {
@@ -94,4 +141,9 @@ export interface Item {
 export interface Catalogue {
   get(code: string): Item | undefined;
   list(): readonly Item[];
+}
+
+export interface CertificateTypes {
+  get(code: string): CertificateType | undefined;
+  list(): readonly CertificateType[];
 }

@@ -18,8 +18,13 @@ export interface MaterialState {
   readonly code: string;
   readonly title: Words;
   readonly from: 'form' | 'upload' | 'certificate' | 'step';
-  /** `fetched`: certificate found · `supplied`: uploaded · `made`: a step of the route will make it · `missing` · `unavailable`: the source cannot be asked now · `notNeeded` */
-  readonly state: 'fetched' | 'supplied' | 'made' | 'missing' | 'unavailable' | 'notNeeded';
+  /**
+   * `fetched`: certificate found · `supplied`: uploaded · `made`: a step of the route will make it · `missing` · `unavailable`: the source cannot be asked
+   * now · `owed`: the same, and the case is accepted without it · `notNeeded`
+   */
+  readonly state: 'fetched' | 'supplied' | 'made' | 'missing' | 'unavailable' | 'owed' | 'notNeeded';
+  /** `fetched` from a copy: when the oldest of them was fetched. */
+  readonly asOf?: Millis;
 }
 
 /** What a clerk's platform does with cases. Every method throws `Unfit` with all problems at once. */
@@ -43,6 +48,12 @@ export interface Intake {
   /** `{form?, materials?}`: a whole new form and more materials, for a case in CORRECTING. */
   correct(caller: Caller, caseNo: string, supplement: Json): Promise<CaseRecord>;
   withdraw(caller: Caller, caseNo: string, request: Json): Promise<CaseRecord>;
+}
+
+/** Whether a certificate source can be asked now. */
+export interface SourceState {
+  readonly title: Words;
+  readonly state: 'ready' | 'closed' | 'away' | 'notConnected';
 }
 
 export interface DepartmentView {

@@ -8,7 +8,8 @@ import type { Json, Millis, Party } from './envelope.ts';
  *   busy       busy         (its own "come back later")
  *   absent     unreachable  (nobody listens: the port is closed)
  *   deaf       inDoubt      (takes the bytes, files nothing, never answers)
- *   forgetful  inDoubt      (files it, then hangs up without an answer; what files nothing it answers)
+ *   forgetful  inDoubt      (files it, then hangs up without an answer; what files nothing it answers;
+ *                            a certificate's file breaks off in the middle, and is unreachable)
  *   garbled    malformed    (files nothing, answers bytes that mean nothing)
  *
  * A mood concerns every operation of the party. Answers already filed but not yet given (`later`) wait while it is not well.

@@ -1,7 +1,10 @@
 import type { Advance, CaseEvent, CaseRecord, Change, EnvelopeView } from './case.ts';
-import type { Ledger } from './certificate.ts';
+import type { HandedOutFiles, Ledger, Mandates, Register, Stale, UseTickets } from './certificate.ts';
 import type { Envelope, EnvelopeState, Message, Millis, Party, Receipt } from './envelope.ts';
 import type { Fault } from './fault.ts';
+import type { NewsCarrier } from './news.ts';
+import type { PublicEvents } from './public-event.ts';
+import type { Shared } from './shared.ts';
 
 /**
  * The store remembers. Each method is ONE durable transaction, named for what happened; when its promise resolves the
@@ -10,12 +13,29 @@ import type { Fault } from './fault.ts';
  *   intake      accept, collected, corrected, withdrawn
  *   delivery    lease, delivered, refused, postponed, parked, returned, laneParked, awaiting
  *   a person    released, cancelled, paused, resumed, held, unheld
+ *   all nodes   allot, claim, keep, reserve: what they know together (`Shared`)
+ *   the bus     tell, unpublished, published, giveUp: events for others (`PublicEvents`)
  *   anybody     the reads
  *
  * Where a method takes `advance`, the store reads the case inside the transaction, gives it to `advance`, and writes what
  * that returns in the same transaction. An `advance` that throws rolls the whole transaction back and rejects.
  */
-export type Store = CaseStore & DeliveryStore & DeskStore & CaseReads & Ledger & Nonces & { close(): Promise<void> };
+export type Store = CaseStore &
+  DeliveryStore &
+  DeskStore &
+  CaseReads &
+  Ledger &
+  Mandates &
+  Register &
+  UseTickets &
+  HandedOutFiles &
+  Nonces &
+  PublicEvents &
+  Shared & {
+    /** Where nodes share the database: news between them through it, for a bus that reaches no further than its process. */
+    readonly news?: NewsCarrier;
+    close(): Promise<void>;
+  };
 
 /** Number and query code are given by the store; everything that needs them is made by `open`, inside the transaction. */
 export interface NewCase {
@@ -50,6 +70,15 @@ export interface CaseStore {
   rematch(party: Party | null, advance: (envelope: Envelope, message: Message) => Advance): Promise<number>;
   /** Supplied by the window, withdrawn by the applicant: changes a case, whatever `advance` makes of it. Undefined when there is no such case. */
   changed(caseNo: string, advance: Advance): Promise<CaseRecord | undefined>;
+  /**
+   * Cases that owe a material and whose time to try again has come: at most `limit`, each moved to its next time by `scheduleMs` (the last one repeats), so
+   * that no other node tries at once.
+   */
+  owing(request: {
+    readonly limit: number;
+    readonly now: Millis;
+    readonly scheduleMs: readonly number[];
+  }): Promise<readonly CaseRecord[]>;
 }
 
 /** The right to work on one envelope until `until`; `fence` grows with every lease, and the word of an overtaken one is ignored. */
@@ -98,8 +127,22 @@ export interface DeliveryStore {
     readonly now: Millis;
     readonly scheduleMs: readonly number[];
   }): Promise<readonly AwaitedAnswer[]>;
-  /** When the next waiting envelope of any lane becomes due, or the next lease or answer runs out; null when nothing waits. */
-  nextDue(now: Millis): Promise<Millis | null>;
+  /** One small read: all that an idle node asks, now and then. */
+  due(): Promise<Due>;
+}
+
+/** What time will make work of, null where nothing waits; a time that is past means that nobody has taken it yet. */
+export interface Due {
+  /** When the next sleeper wakes, or the next lease runs out. */
+  readonly envelopes: Millis | null;
+  /** Some stand ready; what keeps them may be a lane that is full, or paused. */
+  readonly ready: boolean;
+  /** When the next answer is to be asked for. */
+  readonly answers: Millis | null;
+  /** Messages are kept that match nothing yet. */
+  readonly kept: boolean;
+  /** When materials owed are to be looked for. */
+  readonly owed: Millis | null;
 }
 
 /** A delivered envelope that waits for its answer. */
@@ -173,5 +216,10 @@ export interface Nonces {
   firstUse(appKey: string, nonce: string, forgetAfter: Millis): Promise<boolean>;
 }
 
-/** Called after each commit that may have made work for a lane; the relay's wake-up. */
-export type Committed = (lanes: readonly Party[]) => void;
+/** In place of lanes: any of them may have got work. */
+export const EVERY_LANE = '*';
+/** Among the lanes: events for others wait to be published. */
+export const PUBLIC_EVENTS = '!';
+
+/** Called after each commit that may have made work for a lane (the relay's wake-up), or changed what certificates say. */
+export type Committed = (lanes: readonly Party[], stale: readonly Stale[]) => void;
