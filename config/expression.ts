@@ -14,8 +14,9 @@ const FUNCTIONS = { hundredths, person, owner };
  *   holders  one person or a list of them, as [{name, idType, idNo}], each once; what has no name or number is left out
  *   hints    an object; missing is {}
  *   body     an object
+ *   text     a text
  *
- * The compiled one throws Error (never naming a value) when it cannot be evaluated, or gives no object where one is due.
+ * The compiled one throws Error (never naming a value) when it cannot be evaluated, or gives no object or text where one is due.
  *
  * @throws MappingError when the source does not compile
  */
@@ -26,6 +27,7 @@ export const compileExpression = {
     evaluated(name, source, (value) => (value === undefined ? {} : object(name, value))),
   body: (name: string, source: string): Expression<JsonObject> =>
     evaluated(name, source, (value) => object(name, value)),
+  text: (name: string, source: string): Expression<string> => evaluated(name, source, (value) => text(name, value)),
 };
 
 function evaluated<T extends Json>(name: string, source: string, take: (value: Json | undefined) => T): Expression<T> {
@@ -36,6 +38,11 @@ function evaluated<T extends Json>(name: string, source: string, take: (value: J
 function object(name: string, value: Json | undefined): JsonObject {
   if (isObject(value)) return value;
   throw new Error(`${name}: did not give an object`);
+}
+
+function text(name: string, value: Json | undefined): string {
+  if (typeof value === 'string') return value;
+  throw new Error(`${name}: did not give a text`);
 }
 
 function holders(value: Json | undefined): Json[] {

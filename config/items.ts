@@ -2,7 +2,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { compileSchema } from '../contracts/compile.ts';
 import type { Json, Party } from '../contracts/ports/envelope.ts';
-import type { Catalogue, Item, Material, RouteStep } from '../contracts/ports/item.ts';
+import type { Catalogue, CertificateTypes, Item, Material, RouteStep } from '../contracts/ports/item.ts';
 import { compileExpression } from './expression.ts';
 import itemSchema from './item.schema.json' with { type: 'json' };
 import { type Mistake, routeMistakes } from './route.ts';
@@ -26,21 +26,26 @@ export class CatalogueError extends Error {
   }
 }
 
+interface Known {
+  readonly parties?: ReadonlySet<Party> | readonly Party[];
+  readonly types?: CertificateTypes;
+}
+
+/** As a source: the certificates that our own cases made. */
+const REGISTER: Party = 'register';
+
 const check = compileSchema(itemSchema as Json, { names: 'shown' });
 
 /**
  * Reads `<folder>/<name>/item.json`, each with its mappings beside it (docs/items.md), and compiles every expression once.
  *
  * @param known.parties when given, a step or source of any other party is a mistake
+ * @param known.types when given, a certificate of any other type, or a field that its type does not have, is a mistake
  * @throws CatalogueError with every mistake of every item
  */
-export async function loadItems(
-  folder: string,
-  known: { readonly parties?: ReadonlySet<Party> | readonly Party[] } = {},
-): Promise<Catalogue> {
-  const parties = known.parties === undefined ? undefined : new Set(known.parties);
+export async function loadItems(folder: string, known: Known = {}): Promise<Catalogue> {
   const names = await itemFolders(folder);
-  const read = await Promise.all(names.map((name) => readItem(path.join(folder, name), name, parties)));
+  const read = await Promise.all(names.map((name) => readItem(path.join(folder, name), name, known)));
   const mistakes = read.flatMap((one) => one.mistakes);
   const items = new Map<string, Item>();
   for (const [at, { item }] of read.entries()) {
@@ -65,7 +70,7 @@ async function itemFolders(folder: string): Promise<readonly string[]> {
 async function readItem(
   folder: string,
   name: string,
-  parties: ReadonlySet<Party> | undefined,
+  known: Known,
 ): Promise<{ readonly item?: Item; readonly mistakes: string[] }> {
   const file = `${name}/item.json`;
   const mistakes: string[] = [];
@@ -83,7 +88,7 @@ async function readItem(
 
   const written = json as unknown as WrittenItem;
   const mappings = await mappingFiles(folder);
-  for (const mistake of [...routeMistakes(written.route), ...itemMistakes(written, parties)]) mistaken(mistake);
+  for (const mistake of [...routeMistakes(written.route), ...itemMistakes(written, known)]) mistaken(mistake);
 
   /** Compiles the expression at a pointer; when it cannot, notes why, and the item is thrown away in the end. */
   function compile<T>(as: (name: string, source: string) => T, pointer: string, text: string): T {
@@ -101,7 +106,7 @@ async function readItem(
       return as(file, 'null');
     }
   }
-  const { holds, holders, hints, body } = compileExpression;
+  const { holds, holders, hints, body, text } = compileExpression;
 
   const material = ({ when, certificate, ...rest }: WrittenItem['materials'][number], at: number): Material => ({
     ...rest,
@@ -113,6 +118,8 @@ async function readItem(
             type: certificate.type,
             title: certificate.title,
             sources: certificate.sources,
+            fields: certificate.fields,
+            ...(certificate.whenDown === undefined ? {} : { whenDown: certificate.whenDown }),
             holders: compile(holders, `/materials/${at}/certificate/holders`, certificate.holders),
             ...(certificate.hints === undefined
               ? {}
@@ -120,10 +127,29 @@ async function readItem(
           },
         }),
   });
-  const step = ({ when, map, ...rest }: WrittenItem['route'][number], at: number): RouteStep => ({
+  const step = ({ when, map, issues, ends, ...rest }: WrittenItem['route'][number], at: number): RouteStep => ({
     ...rest,
     ...(when === undefined ? {} : { when: compile(holds, `/route/${at}/when`, when) }),
     map: compile(body, `/route/${at}/map`, map),
+    ...(issues === undefined
+      ? {}
+      : {
+          issues: issues.map((issue, nth) => ({
+            ...issue,
+            map: compile(body, `/route/${at}/issues/${nth}/map`, issue.map),
+          })),
+        }),
+    ...(ends === undefined
+      ? {}
+      : {
+          ends: ends.map((end, nth) => ({
+            type: end.type,
+            holders: compile(holders, `/route/${at}/ends/${nth}/holders`, end.holders),
+            ...(end.number === undefined
+              ? {}
+              : { number: compile(text, `/route/${at}/ends/${nth}/number`, end.number) }),
+          })),
+        }),
   });
   const item: Item = {
     code: written.code,
@@ -150,8 +176,9 @@ async function mappingFiles(folder: string): Promise<ReadonlyMap<string, string>
 }
 
 /** What the schema cannot say of an item as a whole. */
-function itemMistakes(item: WrittenItem, parties: ReadonlySet<Party> | undefined): readonly Mistake[] {
+function itemMistakes(item: WrittenItem, known: Known): readonly Mistake[] {
   const mistakes: Mistake[] = [];
+  const parties = known.parties === undefined ? undefined : new Set(known.parties);
   // GB/T 39554: a handling item begins with the credit code of the agency that owns it.
   if (!item.code.startsWith(item.owner.uscc)) {
     mistakes.push({ pointer: '/code', words: 'does not begin with the credit code of its owner' });
@@ -164,15 +191,39 @@ function itemMistakes(item: WrittenItem, parties: ReadonlySet<Party> | undefined
   const stranger = (party: Party, pointer: string) => {
     if (parties?.has(party) === false) mistakes.push({ pointer, words: `there is no party ${party}` });
   };
+  const untyped = (type: string, pointer: string) => {
+    if (known.types !== undefined && known.types.get(type) === undefined)
+      mistakes.push({ pointer, words: `there is no certificate type ${type} in config/certificates.json` });
+  };
   for (const [at, { from, certificate }] of item.materials.entries()) {
     if ((from === 'certificate') !== (certificate !== undefined)) {
       const words = certificate === undefined ? 'says no certificate' : 'says a certificate, and is not from one';
       mistakes.push({ pointer: `/materials/${at}`, words });
     }
-    for (const [nth, source] of (certificate?.sources ?? []).entries()) {
-      stranger(source, `/materials/${at}/certificate/sources/${nth}`);
+    if (certificate === undefined) continue;
+    const here = `/materials/${at}/certificate`;
+    for (const [nth, source] of certificate.sources.entries()) {
+      if (source !== REGISTER) stranger(source, `${here}/sources/${nth}`);
+    }
+    untyped(certificate.type, `${here}/type`);
+    const fields = known.types?.get(certificate.type)?.fields;
+    for (const [nth, field] of certificate.fields.entries()) {
+      if (fields !== undefined && fields[field] === undefined)
+        mistakes.push({
+          pointer: `${here}/fields/${nth}`,
+          words: `this type has the fields ${Object.keys(fields).join(', ')}`,
+        });
+    }
+    const steps = certificate.whenDown?.do === 'later' ? certificate.whenDown.steps : [];
+    for (const [nth, no] of steps.entries()) {
+      if (!item.route.some((step) => step.no === no))
+        mistakes.push({ pointer: `${here}/whenDown/steps/${nth}`, words: `there is no step ${no}` });
     }
   }
-  for (const [at, { party }] of item.route.entries()) stranger(party, `/route/${at}/party`);
+  for (const [at, { party, issues = [], ends = [] }] of item.route.entries()) {
+    stranger(party, `/route/${at}/party`);
+    for (const [nth, { type }] of issues.entries()) untyped(type, `/route/${at}/issues/${nth}/type`);
+    for (const [nth, { type }] of ends.entries()) untyped(type, `/route/${at}/ends/${nth}/type`);
+  }
   return mistakes;
 }
