@@ -90,16 +90,16 @@ parties: {tax: 5}
       CONFIG,
       PORT: '80a',
       LOG_LEVEL: 'INFO',
-      DATABASE_URL: 'postgres://me:geheim@db/x',
-      AMQP_URL: 'amqp://me:geheim@mq',
+      DATABASE_URL: 'mysql://me:geheim@db/x',
+      AMQP_URL: 'http://me:geheim@mq',
     };
     const told = await mistakes(env, ['--dmo']);
     assert.deepEqual(
       [...told].sort(),
       [
         '--dmo: there is no such option; see --help',
-        'AMQP_URL: RabbitMQ is not built into this version, which needs no broker; leave it out',
-        'DATABASE_URL: PostgreSQL is not built into this version, which keeps its data in DATA_DIR; leave it out',
+        'AMQP_URL: expected the address of a RabbitMQ, amqp:// or amqps://, got something else (not shown)',
+        'DATABASE_URL: expected the address of a PostgreSQL, postgres:// or postgresql://, got something else (not shown)',
         'LOG_LEVEL: expected one of error, warn, info, debug, got "INFO"',
         'PORT: expected an integer from 0 to 65535, got "80a"',
         'apps[0].key: expected a text of 3 to 64 characters, got "x"',

@@ -30,6 +30,8 @@ Environment, all optional 环境变量（均可省略）:
   PORT       port to listen on (8080)                              监听端口
   HOST       address to listen on (127.0.0.1)                      监听地址
   DATA_DIR   folder of the store (./data)                          数据目录
+  DATABASE_URL  a PostgreSQL that nodes share, not DATA_DIR        PostgreSQL 地址
+  AMQP_URL   a RabbitMQ, where there are several nodes             RabbitMQ 地址
   CONFIG     a settings file, JSON or YAML                         配置文件
   LOG_LEVEL  error, warn, info or debug (info)                     日志级别
 `;
@@ -43,14 +45,10 @@ const FROM_ENV = [
   { name: 'PORT', key: 'port', read: (text: string): Json => (/^\d+$/.test(text) ? Number(text) : text) },
   { name: 'HOST', key: 'host', read: (text: string): Json => text },
   { name: 'DATA_DIR', key: 'dataDir', read: (text: string): Json => text },
+  { name: 'DATABASE_URL', key: 'databaseUrl', read: (text: string): Json => text },
+  { name: 'AMQP_URL', key: 'amqpUrl', read: (text: string): Json => text },
   { name: 'LOG_LEVEL', key: 'logLevel', read: (text: string): Json => text },
 ] as const;
-
-/** Refused rather than ignored: who sets them believes that the data goes there. */
-const NOT_BUILT = {
-  DATABASE_URL: 'PostgreSQL is not built into this version, which keeps its data in DATA_DIR; leave it out',
-  AMQP_URL: 'RabbitMQ is not built into this version, which needs no broker; leave it out',
-} as const;
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const FOLDERS = {
@@ -70,7 +68,6 @@ export async function loadSettings(env: Env, argv: readonly string[] = []): Prom
   const mistakes: string[] = [];
   // An empty variable is one that is not set, as compose files leave them.
   const set = FROM_ENV.flatMap(({ name, key, read }) => (env[name] ? [{ name, key, value: read(env[name]) }] : []));
-  for (const [name, words] of Object.entries(NOT_BUILT)) if (env[name]) mistakes.push(`${name}: ${words}`);
   for (const flag of argv) if (flag !== '--demo') mistakes.push(`${flag}: there is no such option; see --help`);
 
   const written = [

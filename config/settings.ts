@@ -19,7 +19,14 @@ export interface Settings {
   /** Absolute, and it exists. */
   readonly dataDir: string;
   readonly databaseUrl?: string;
+  readonly database: {
+    readonly poolSize: number;
+    readonly connectTimeoutMs: number;
+    readonly statementTimeoutMs: number;
+    readonly lockTimeoutMs: number;
+  };
   readonly amqpUrl?: string;
+  readonly bus: { readonly prefix: string };
   /** GB/T 2260, 6 digits; case numbers begin with it. */
   readonly region: string;
   readonly logLevel: 'error' | 'warn' | 'info' | 'debug';
@@ -40,7 +47,16 @@ export interface Settings {
   };
   /** 0: no limit. */
   readonly rate: { readonly perMinute: number };
-  readonly certificates: { readonly cacheSeconds: number; readonly max: number };
+  readonly certificates: {
+    readonly max: number;
+    readonly negativeSeconds: number;
+    readonly useCodeSeconds: number;
+    readonly documentBytes: number;
+    readonly annotateBytes: number;
+    readonly owedSweepMs: number;
+    readonly owedAfterMs: readonly number[];
+    readonly ledgerDays: number;
+  };
   /** Secret; 64 hex digits. */
   readonly holderHashKey: string;
 }
