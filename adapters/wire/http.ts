@@ -11,7 +11,7 @@ import type { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
 import axios from 'axios';
 import { Fault } from '../../contracts/ports/fault.ts';
-import type { Exchange, HttpReply, HttpRequest, HttpWire } from './wire.ts';
+import type { Exchange, HttpRequest, HttpWire } from './wire.ts';
 
 /** Node's codes for "nobody took a byte": the address, the port or the handshake failed. */
 const NOT_CONNECTED: ReadonlySet<string> = new Set([
@@ -46,11 +46,17 @@ export function httpWire({ sockets = 64 }: { readonly sockets?: number } = {}): 
     validateStatus: () => true,
     transformRequest: [(data: unknown) => data],
     transformResponse: [(data: unknown) => data],
-    maxContentLength: Number.POSITIVE_INFINITY,
+    // No limit of its own: with one, even an infinite one, the stream is wrapped, and ending the wrapper leaves the socket open.
+    maxContentLength: -1,
     maxBodyLength: Number.POSITIVE_INFINITY,
   });
 
-  async function attempt(request: HttpRequest, how: Exchange, fresh: boolean): Promise<HttpReply> {
+  async function attempt<T>(
+    request: HttpRequest,
+    how: Exchange,
+    fresh: boolean,
+    take: (response: Response) => T,
+  ): Promise<Awaited<T>> {
     // The wait for a connection ends by itself; what came of the request after that is the deadline's affair.
     const connecting = new AbortController();
     const timer = setTimeout(() => connecting.abort(), how.connectMs);
@@ -72,9 +78,10 @@ export function httpWire({ sockets = 64 }: { readonly sockets?: number } = {}): 
       } as Parameters<typeof client.request>[0]);
       const headers: Record<string, string> = {};
       for (const [name, value] of Object.entries(response.headers)) headers[name.toLowerCase()] = String(value);
-      return { status: response.status, headers, body: await whole(response.data, how) };
+      return await take({ status: response.status, headers, data: response.data });
     } catch (error) {
-      if (connection.kept && !how.signal.aborted && !(error instanceof Fault)) return await attempt(request, how, true);
+      if (connection.kept && !how.signal.aborted && !(error instanceof Fault))
+        return await attempt(request, how, true, take);
       throw told(error, connection.made, how);
     } finally {
       clearTimeout(timer);
@@ -82,7 +89,13 @@ export function httpWire({ sockets = 64 }: { readonly sockets?: number } = {}): 
   }
 
   return {
-    exchange: (request, how) => attempt(request, how, how.write),
+    exchange: (request, how) =>
+      attempt(request, how, how.write, async ({ data, ...head }) => ({ ...head, body: await whole(data, how) })),
+    stream: (request, how) =>
+      attempt(request, how, how.write, ({ data, ...head }) => ({
+        ...head,
+        body: pieces(data, head.headers['content-length'], how),
+      })),
     async close() {
       for (const { httpAgent, httpsAgent } of [kept, own]) {
         httpAgent.destroy();
@@ -115,6 +128,49 @@ function watched(
   };
 }
 
+interface Response {
+  readonly status: number;
+  readonly headers: { readonly [name: string]: string };
+  readonly data: Readable;
+}
+
+/** The body as it comes. Whoever stops reading ends it, also before the first chunk, and while the next does not come. */
+function pieces(body: Readable, told: string | undefined, how: Exchange): AsyncIterable<Uint8Array> {
+  const chunks = bounded(body, told, how);
+  return {
+    [Symbol.asyncIterator]: () => ({
+      next: () => chunks.next(),
+      return: async () => {
+        body.destroy();
+        return chunks.return(undefined);
+      },
+    }),
+  };
+}
+
+/** That as many bytes come as were announced is Node's own affair: it ends what is cut short with ECONNRESET. */
+async function* bounded(body: Readable, told: string | undefined, how: Exchange): AsyncGenerator<Uint8Array> {
+  const { signal, maxBytes, write } = how;
+  const stop = (): void => void body.destroy(new Error('the deadline has passed'));
+  signal.addEventListener('abort', stop, { once: true });
+  let size = 0;
+  try {
+    if (signal.aborted) stop();
+    if (Number(told) > maxBytes) throw tooLarge(maxBytes, write);
+    for await (const chunk of body as AsyncIterable<Buffer>) {
+      size += chunk.length;
+      if (size > maxBytes) throw tooLarge(maxBytes, write);
+      yield chunk;
+    }
+    if (!body.readableEnded) throw endedEarly();
+  } catch (error) {
+    throw error instanceof Fault ? error : silent((error as { code?: string }).code ?? 'cut off', how, error);
+  } finally {
+    signal.removeEventListener('abort', stop);
+    body.destroy();
+  }
+}
+
 async function whole(body: Readable, { signal, maxBytes, write }: Exchange): Promise<Buffer> {
   const stop = (): void => void body.destroy(new Error('the deadline has passed'));
   signal.addEventListener('abort', stop, { once: true });
@@ -130,11 +186,15 @@ async function whole(body: Readable, { signal, maxBytes, write }: Exchange): Pro
       }
       chunks.push(chunk);
     }
+    if (!body.readableEnded) throw endedEarly();
     return Buffer.concat(chunks);
   } finally {
     signal.removeEventListener('abort', stop);
   }
 }
+
+/** A stream that was ended from outside before it was read looks like one that is over. */
+const endedEarly = (): Error => new Error('ended before its end');
 
 function tooLarge(maxBytes: number, write: boolean): Fault {
   return new Fault('malformed', {

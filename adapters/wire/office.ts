@@ -99,6 +99,10 @@ export async function httpDoor(
     }
     const body = typeof reply.body === 'string' ? Buffer.from(reply.body) : reply.body;
     response.writeHead(reply.status ?? 200, { 'content-length': body.length, ...reply.headers });
+    if (mood === 'forgetful' && isFile(reply)) {
+      response.write(body.subarray(0, body.length / 2), () => incoming.socket.destroy());
+      return;
+    }
     response.end(body);
   };
   const server = createHttpServer((incoming, response) => {
@@ -109,6 +113,8 @@ export async function httpDoor(
   });
   return door(server, port);
 }
+
+const isFile = ({ headers }: OfficeReply): boolean => /^application\/(pdf|ofd)/.test(headers?.['content-type'] ?? '');
 
 /** `converse` gets each new connection; it answers by `office.mood` itself, frames being the party's own affair. */
 export function tcpDoor(port: number, converse: (socket: Socket) => void): Promise<Door> {

@@ -28,8 +28,15 @@ export interface HttpReply {
   readonly body: Uint8Array;
 }
 
+/** A reply whose body has not come yet. It comes a chunk at a time, as fast as it is taken, and ends with a Fault when it is cut off, too large or aborted. */
+export interface HttpStream extends Omit<HttpReply, 'body'> {
+  readonly body: AsyncIterable<Uint8Array>;
+}
+
 export interface HttpWire {
   exchange(request: HttpRequest, how: Exchange): Promise<HttpReply>;
+  /** The same, resolved when the head is there. The body must be read, or ended by its iterator's `return`. */
+  stream(request: HttpRequest, how: Exchange): Promise<HttpStream>;
   close(): Promise<void>;
 }
 
