@@ -9,6 +9,8 @@ export type Meaning =
   | 'refused'
   | 'correction'
   | 'progress'
+  /** Of a push: a certificate is not what it was. */
+  | 'changed'
   | 'busy'
   | 'sessionLost'
   | 'unauthorized'

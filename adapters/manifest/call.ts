@@ -21,6 +21,10 @@ export interface Input {
   readonly number?: string | null;
   readonly query?: JsonObject;
   readonly certificate?: JsonObject;
+  /** The certificate whose file is wanted: {identifier, number, reference, mediaType, digest}. */
+  readonly document?: JsonObject;
+  /** A certificate that somebody shows: {identifier} or {type, number}. */
+  readonly claim?: JsonObject;
   readonly session?: JsonObject;
   readonly replies: JsonObject;
 }
@@ -32,6 +36,8 @@ export interface Outcome {
   readonly reply: Json;
   /** ms, from `Retry-After`. */
   readonly retryAfterMs: number | undefined;
+  /** Of a call that reads `bytes`: the file, not yet read. */
+  readonly file?: AsyncIterable<Uint8Array>;
 }
 
 export interface Line {
@@ -81,24 +87,55 @@ export async function callOnce(
     came = { status: 200, headers: {}, body };
   } else if (line.http !== undefined) {
     const path = typeof sealed?.path === 'string' ? sealed.path : send.path;
-    came = await line.http.exchange(
-      {
-        url: `${String(settings.baseUrl).replace(/\/$/, '')}${path}${queryText(object(sealed?.query))}`,
-        method: send.method,
-        headers: headed({
-          ...(send.contentType === undefined ? {} : { 'content-type': send.contentType }),
-          ...(means.traceparent === '' ? {} : { traceparent: means.traceparent }),
-          ...send.headers,
-          ...texts(object(sealed?.headers)),
-        }),
-        body: send.method === 'GET' || (send.as === 'none' && text === '') ? null : bytes,
-      },
-      how,
-    );
-    measureSkew(came.headers.date, line);
+    const request = {
+      url: `${String(settings.baseUrl).replace(/\/$/, '')}${path}${queryText(object(sealed?.query))}`,
+      method: send.method,
+      headers: headed({
+        ...(send.contentType === undefined ? {} : { 'content-type': send.contentType }),
+        ...(means.traceparent === '' ? {} : { traceparent: means.traceparent }),
+        ...send.headers,
+        ...texts(object(sealed?.headers)),
+      }),
+      body: send.method === 'GET' || (send.as === 'none' && text === '') ? null : bytes,
+    };
+    if (read.as === 'bytes') {
+      const { body: file, ...head } = await line.http.stream(request, how);
+      measureSkew(head.headers.date, line);
+      if (isFile(call.rules, head)) return { as: 'filed', rule: HANDED_ON, reply: null, retryAfterMs: undefined, file };
+      came = { ...head, body: await words(file) };
+    } else {
+      came = await line.http.exchange(request, how);
+      measureSkew(came.headers.date, line);
+    }
   } else throw new Error('a line has a wire');
 
   return judged(call, came, input, line);
+}
+
+const HANDED_ON: Rule = { as: 'filed', all: [] };
+/** Of what comes in place of a file; more than a sentence is no answer. */
+const MOST_WORDS = 65_536;
+/** What speaks to people or programs, and is no document. */
+const SPOKEN = /^\s*(text\/|application\/([\w.-]+\+)?(json|xml)\b)/;
+
+/** Told by its head alone: the first byte of a file is handed on before the last has come. */
+function isFile(rules: readonly Rule[], { status, headers }: Pick<Came, 'status' | 'headers'>): boolean {
+  const contentType = headers['content-type'] ?? '';
+  const known = classify(rules, { status, contentType, root: undefined, reply: undefined });
+  if (known !== undefined && known.as !== 'filed') return false;
+  return status >= 200 && status < 300 && status !== 204 && !SPOKEN.test(contentType.toLowerCase());
+}
+
+/** The beginning of what was said instead of a file; the rest is not waited for. */
+async function words(file: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of file) {
+    chunks.push(chunk);
+    size += chunk.byteLength;
+    if (size > MOST_WORDS) break;
+  }
+  return Buffer.concat(chunks);
 }
 
 /** What came back over a wire, before it is read. */
@@ -112,12 +149,19 @@ export async function judged(
   line: Pick<Line, 'functions' | 'clock'>,
 ): Promise<Outcome> {
   const contentType = headers['content-type'] ?? '';
-  const { root, reply, fault } = await opening(call.read, body, input, line);
+  const { root, reply, fault } = await opening(readAs(call.read, contentType), body, input, line);
   const rule = classify(call.rules, { status, contentType, root, reply });
   // A rule may match from outside although the body could not be read; success never does.
   if (rule === undefined || (fault !== undefined && rule.as === 'filed'))
     throw unclassified(call, { status, contentType, root, bytes: body, fault });
   return { as: rule.as, rule, reply: reply ?? null, retryAfterMs: retryAfter(headers['retry-after'], line.clock) };
+}
+
+/** In place of a file they may say something, in the form that its content type names. */
+function readAs(read: Read, contentType: string): Read {
+  if (read.as !== 'bytes') return read;
+  const type = contentType.toLowerCase();
+  return { ...read, as: type.includes('json') ? 'json' : type.includes('xml') ? 'xml' : 'text' };
 }
 
 function render(

@@ -1,18 +1,19 @@
 import { createHash } from 'node:crypto';
-import { MappingError } from '../../contracts/mapping.ts';
-import type { Accept, Call, RawReply, RawRequest } from '../../contracts/ports/adapter.ts';
+import { type Mapping, MappingError } from '../../contracts/mapping.ts';
+import type { Call, Inbox, RawReply, RawRequest } from '../../contracts/ports/adapter.ts';
 import type { Json, Message, Party } from '../../contracts/ports/envelope.ts';
 import { Fault } from '../../contracts/ports/fault.ts';
 import { decodeText, encodeText } from '../wire/text/encoding.ts';
 import { classify } from './answers.ts';
 import { readBody } from './call.ts';
 import type { Caller } from './caller.ts';
+import { changesOf } from './certificate.ts';
 import type { Callback, Said } from './manifest.ts';
 import { type Done, objectOf } from './meaning.ts';
 import { named } from './named.ts';
 
 /**
- * A party's own push: read, verified, given to `accept`, and only then answered as taken. What is not verified, not readable, about nothing, or
+ * A party's own push: read, verified, given to the inbox, and only then answered as taken. What is not verified, not readable, about nothing, or
  * not kept is answered as not taken, in their words.
  */
 export async function takePush(
@@ -20,7 +21,7 @@ export async function takePush(
   callback: Callback,
   caller: Caller,
   request: RawRequest,
-  accept: Accept,
+  inbox: Inbox,
   call: Call,
 ): Promise<RawReply> {
   const base = { ...caller.base(), replies: {} };
@@ -40,13 +41,10 @@ export async function takePush(
     if (rule === undefined) throw unfit('unclassified', '推送内容不符合任何已知规则', 'the push fits no rule');
     const done: Done = { as: rule.as, rule, reply, retryAfterMs: undefined, write: false, input };
     if (done.as === 'duplicate') throw caller.meanings.fault(done);
-    const answer = await caller.meanings.answer(callback.answer, done);
-    if (answer !== undefined) {
-      const about = aboutOf(await made(() => callback.about(input, caller.line.functions)));
-      const digest = createHash('sha256').update(request.body).digest('hex');
-      const otherwise = { at: caller.line.clock.now(), dedupe: digest };
-      await accept({ from: party, about, ...(await named(callback, done, caller.meanings, otherwise)), answer });
-    }
+    if (done.as === 'changed') {
+      for (const change of changesOf(await made(() => expected(callback.changed)(input, caller.line.functions))))
+        await inbox.changed(change);
+    } else await tell(done, input);
     return await said(callback.reply, seen, caller);
   } catch (error) {
     // What is no fault is a bug of ours, and must not look like one of theirs.
@@ -54,6 +52,22 @@ export async function takePush(
     call.log.warn('callback not taken', { party, error });
     return said(callback.notTaken, seen, caller);
   }
+
+  /** What they say about something they were given. */
+  async function tell(done: Done, input: object): Promise<void> {
+    const answer = await caller.meanings.answer(callback.answer, done);
+    if (answer === undefined) return;
+    const about = aboutOf(await made(() => expected(callback.about)(input, caller.line.functions)));
+    const digest = createHash('sha256').update(request.body).digest('hex');
+    const otherwise = { at: caller.line.clock.now(), dedupe: digest };
+    await inbox.accept({ from: party, about, ...(await named(callback, done, caller.meanings, otherwise)), answer });
+  }
+}
+
+/** A push that means what its manifest has no expression for. */
+function expected(map: Mapping | undefined): Mapping {
+  if (map === undefined) throw unfit('unexpected', '该部门的推送未约定此类内容', 'this push is not agreed with them');
+  return map;
 }
 
 /** Anybody can send bytes here: whatever they make an expression stumble over is theirs. */

@@ -1,20 +1,21 @@
+import { createHash } from 'node:crypto';
 import type { Mapping, MappingFunctions } from '../../contracts/mapping.ts';
-import type { Call } from '../../contracts/ports/adapter.ts';
-import type { Clock } from '../../contracts/ports/clock.ts';
+import type { Call, PartyMeans } from '../../contracts/ports/adapter.ts';
 import type { Json, JsonObject, Millis } from '../../contracts/ports/envelope.ts';
 import { Fault } from '../../contracts/ports/fault.ts';
-import type { Logger } from '../../contracts/ports/logger.ts';
 import { httpWire } from '../wire/http.ts';
 import { frameWire } from '../wire/tcp-frame.ts';
 import type { Meaning } from './answers.ts';
 import { callOnce, type Input, type Line } from './call.ts';
 import type { Login, Manifest, WireCall } from './manifest.ts';
 import { type Done, Meanings, objectOf } from './meaning.ts';
-import { Session } from './session.ts';
+import { ending, Session, type SessionPolicy } from './session.ts';
+import { sharedSequences } from './shared-sequence.ts';
+import { SharedSession } from './shared-session.ts';
 import { sequences } from './times.ts';
 
 /** Of an operation: who it is about, and nothing that a call adds by itself. */
-export type About = Pick<Input, 'envelope' | 'number' | 'query' | 'certificate'>;
+export type About = Pick<Input, 'envelope' | 'number' | 'query' | 'certificate' | 'document' | 'claim'>;
 type Means = Pick<Call, 'signal' | 'traceparent'>;
 
 /** Makes a manifest's calls over one line, each with a session that holds. Remembers nothing but that session. */
@@ -24,34 +25,50 @@ export class Caller {
   readonly #manifest: Manifest;
   readonly #settings: JsonObject;
   readonly #session: Session | undefined;
+  readonly #shared: SharedSession | undefined;
   readonly #closing = new AbortController();
 
   constructor(
     manifest: Manifest,
     settings: JsonObject,
     { concurrency, connectMs, deadlineMs }: Manifest['terms'],
-    { clock, log }: { readonly clock: Clock; readonly log: Logger },
+    { clock, log, sessions, numbers }: PartyMeans,
   ) {
     this.#manifest = manifest;
     this.#settings = settings;
-    const { wire, session, title } = manifest;
+    const { party, wire, session, title } = manifest;
+    const sequence = numbers === undefined ? sequences(clock) : sharedSequences(party, clock, numbers);
     this.line = {
       http: wire.kind === 'http' ? httpWire({ sockets: concurrency * 4 }) : undefined,
       frame: wire.kind === 'tcp-frame' ? frameWire(wire) : undefined,
       connectMs,
-      functions: { sequence: sequences(clock) } as unknown as MappingFunctions,
+      functions: { sequence } as unknown as MappingFunctions,
       clock,
       log,
       skewMs: 0,
     };
     this.meanings = new Meanings(title, this.line);
     if (session === undefined) return;
-    this.#session = new Session({
+    const policy: SessionPolicy = {
       refreshAheadMs: session.refreshAheadMs,
       newKillsOld: session.newKillsOld,
       now: () => this.now(),
       fetch: (before) => this.#logIn(session, before, deadlineMs),
-    });
+    };
+    if (sessions !== undefined)
+      this.#shared = new SharedSession({
+        book: sessions,
+        of: { party, account: createHash('sm3').update(JSON.stringify(settings)).digest('hex') },
+        clock,
+        log,
+        logInMs: deadlineMs,
+        ending: (one) => ending(one, policy),
+        until: ({ until }) => (typeof until === 'number' ? until - this.line.skewMs : undefined),
+        logIn: policy.fetch,
+        closing: this.#closing.signal,
+      });
+    const shared = this.#shared;
+    this.#session = new Session(shared === undefined ? policy : { ...policy, fetch: (before) => shared.fetch(before) });
   }
 
   /** Their time, as far as it is known to differ from ours. */
@@ -89,7 +106,10 @@ export class Caller {
     return call;
   }
 
-  /** A session lost on the way is fetched anew, and the call repeated, once. */
+  /**
+   * A session lost on the way is fetched anew, and the call repeated, once. One that another node fetched may have been lost since: then once more, after a
+   * log-in of our own.
+   */
   async #inSession(call: WireCall, input: About & Pick<Input, 'replies'>, means: Means): Promise<Done> {
     const session = this.#session;
     if (session === undefined) return this.#exchange(call, input, undefined, means);
@@ -100,7 +120,7 @@ export class Caller {
       }));
       if (done.as !== 'sessionLost') return done;
       session.lost(used);
-      if (attempt < 2) continue;
+      if (attempt < 2 || (attempt === 2 && this.#shared?.isOwn(used) === false)) continue;
       const [zh, en] = ['重新登录后仍被拒绝', 'the session was not accepted, also after a fresh log-in'];
       throw new Fault('unauthorized', { reason: this.meanings.reason(done, 'sessionLost', zh, en) });
     }

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { comparableIdNo } from '../../contracts/identifiers.ts';
 import type { MappingFunctions } from '../../contracts/mapping.ts';
 import type { Json, JsonObject, Millis } from '../../contracts/ports/envelope.ts';
 import { Fault, type FaultKind } from '../../contracts/ports/fault.ts';
@@ -41,6 +42,7 @@ export function mappingFunctions(codes: CodeTables): MappingFunctions {
 
     halfWidth: (text: string | undefined) =>
       text?.replaceAll(/[\uff10-\uff19\uff21-\uff3a\uff41-\uff5a]/g, (character) => character.normalize('NFKC')),
+    idNo: (text: string | undefined) => (text === undefined ? undefined : comparableIdNo(text)),
     blank: (value: unknown, marks: string[]) =>
       value === undefined || value === null || [marks].flat().includes(String(value).trim()) ? undefined : value,
     people(names: string, ids: string, separators: string[]) {

@@ -375,10 +375,13 @@ describe('a manifest, interpreted', () => {
           headers: { 'x-sign': sign, 'content-type': 'application/json' },
           body: Buffer.from(text),
         },
-        async (message) => {
-          await accept?.();
-          kept.push(message);
-          return 'applied';
+        {
+          async accept(message) {
+            await accept?.();
+            kept.push(message);
+            return 'applied';
+          },
+          changed: async () => assert.fail('no certificate changed'),
         },
         call(),
       );
@@ -446,6 +449,7 @@ describe('a manifest, interpreted', () => {
       type: '11100000000013127D001',
       holder: { name: '张样例', idType: '111', idNo: '331124199001010011' },
       purpose: { itemCode: 'i', clerk: { officerId: 'o' }, basis: 'b' },
+      cause: 'A1 an item b',
       hints: {},
     });
     const certificates = () => adapter.certificates?.(query(), call());

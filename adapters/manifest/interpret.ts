@@ -1,9 +1,7 @@
 import { compileSchema } from '../../contracts/compile.ts';
-import type { Adapter, Connected, PartyFacts, Terms } from '../../contracts/ports/adapter.ts';
-import type { Clock } from '../../contracts/ports/clock.ts';
+import type { Adapter, Connected, PartyFacts, PartyMeans, Terms } from '../../contracts/ports/adapter.ts';
 import { type Problem, Unfit } from '../../contracts/ports/contract.ts';
 import type { Json, JsonObject } from '../../contracts/ports/envelope.ts';
-import type { Logger } from '../../contracts/ports/logger.ts';
 import { takePush } from './callback.ts';
 import { Caller } from './caller.ts';
 import { type Manifest, termsProblems } from './manifest.ts';
@@ -13,11 +11,7 @@ import { Operations } from './operations.ts';
  * A manifest and a deployment's settings, made into an adapter.
  * @throws Unfit with every problem of the settings at once
  */
-export function interpret(
-  manifest: Manifest,
-  given: Json,
-  means: { readonly clock: Clock; readonly log: Logger },
-): Connected {
+export function interpret(manifest: Manifest, given: Json, means: PartyMeans): Connected {
   const { settings, terms } = deployed(manifest, given);
   return {
     facts: factsOf(manifest, terms),
@@ -60,7 +54,7 @@ function cannotBeAsked({ deliver, inquire }: Manifest): readonly Problem[] {
 }
 
 function factsOf(manifest: Manifest, { connectMs: _, ...terms }: Manifest['terms']): PartyFacts {
-  const { party, title, owner, version, deliver, queries, certificates, callback } = manifest;
+  const { party, title, owner, version, deliver, queries, certificates, documents, verify, callback } = manifest;
   return {
     party,
     title,
@@ -75,13 +69,15 @@ function factsOf(manifest: Manifest, { connectMs: _, ...terms }: Manifest['terms
       reply,
     })),
     certificates: Object.keys(certificates),
+    documents: documents['*'] === undefined ? Object.keys(documents) : Object.keys(certificates),
+    verifies: verify !== undefined,
     takesCallbacks: callback !== undefined,
   };
 }
 
 /** Abilities are said in the type: an adapter has only the methods that its manifest speaks of. */
 function offered(manifest: Manifest, caller: Caller): Adapter {
-  const { party, inquire, ask, callback, queries, certificates } = manifest;
+  const { party, inquire, ask, callback, queries, certificates, documents, verify } = manifest;
   const operations = new Operations(manifest, caller);
   const any = (table: object): boolean => Object.keys(table).length > 0;
   return {
@@ -91,9 +87,11 @@ function offered(manifest: Manifest, caller: Caller): Adapter {
     ...(any(inquire) && { inquire: operations.inquire.bind(operations) }),
     ...(any(ask) && { collect: operations.collect.bind(operations) }),
     ...(callback !== undefined && {
-      callback: (request, accept, call) => takePush(party, callback, caller, request, accept, call),
+      callback: (request, inbox, call) => takePush(party, callback, caller, request, inbox, call),
     }),
     ...(any(queries) && { query: operations.query.bind(operations) }),
     ...(any(certificates) && { certificates: operations.certificates.bind(operations) }),
+    ...(any(documents) && { document: operations.document.bind(operations) }),
+    ...(verify !== undefined && { verify: operations.verify.bind(operations) }),
   };
 }

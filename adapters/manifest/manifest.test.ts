@@ -56,6 +56,17 @@ describe('a manifest is checked whole when it is read', () => {
     assert.deepEqual(await mistaken('bakery', () => {}), []);
   });
 
+  test('the example of its documentation is right, where a manifest stands around it', async () => {
+    const docs = readFileSync(path.join(shipped, '..', '..', '..', 'docs', 'manifest.md'), 'utf8');
+    const [, example = ''] = /^```yaml\n# checked\n([\s\S]*?)^```$/m.exec(docs) ?? [];
+    const given = parse(example) as { [part: string]: JsonObject };
+    assert.deepEqual(Object.keys(given), ['calls', 'answers', 'operations']);
+    const told = await mistaken('archive', (manifest) => {
+      for (const [part, more] of Object.entries(given)) Object.assign(at(manifest, part), more);
+    });
+    assert.deepEqual(told, []);
+  });
+
   test('every wrong name at once, each with its place', async () => {
     const told = await mistaken('bakery', (manifest) => {
       manifest.party = 'butchery';
@@ -198,6 +209,72 @@ describe('a manifest is checked whole when it is read', () => {
       'ferry',
       (manifest) => void Object.assign(at(manifest, 'terms'), { backoffMs: { first: 10, max: 5 } }),
       '/terms/backoffMs/max: expected at least backoffMs.first',
+    ],
+    [
+      'a push that only tells of changes fetches no answer',
+      'bakery',
+      (manifest) => {
+        delete at(manifest, 'operations', 'collect').ask;
+        const callback = at(manifest, 'operations', 'collect', 'callback');
+        delete callback.about;
+        delete callback.answer;
+        callback.changed = 'reply.changes';
+      },
+      '/operations/deliver/bakery.cake@1: its answer comes later, and neither `collect.ask` nor `collect.callback` fetches it',
+    ],
+    [
+      'who pushes that something changed says what',
+      'bakery',
+      (manifest) =>
+        void (at(manifest, 'answers').means as Json[]).push({
+          as: 'changed',
+          all: [{ path: 'means', in: ['changed'] }],
+        }),
+      '/operations/collect/callback: a rule says `changed`, and no expression says what changed',
+    ],
+    [
+      'a push is no file',
+      'archive',
+      (manifest) => void Object.assign(at(manifest, 'operations', 'collect', 'callback', 'read'), { as: 'bytes' }),
+      '/operations/collect/callback/read/as: a push is read whole: `bytes` is for files',
+    ],
+    [
+      'bytes are the end of a document',
+      'archive',
+      (manifest) => void (at(manifest, 'operations', 'documents', '11100000000013127D001').calls as Json[]).reverse(),
+      '/operations/documents/11100000000013127D001/calls/0: scan hands on bytes, and only the last call of a document may do so',
+    ],
+    [
+      'and of nothing else',
+      'archive',
+      (manifest) => void Object.assign(at(manifest, 'operations', 'verify'), { calls: ['scan'] }),
+      '/operations/verify/calls/0: scan hands on bytes, and only the last call of a document may do so',
+    ],
+    [
+      'a file is the reply, or stands in it',
+      'archive',
+      (manifest) => delete at(manifest, 'operations', 'documents', '*').base64,
+      '/operations/documents/*: the file is the reply of the last call (`read: {as: bytes}`), or `base64` inside it: one of the two',
+    ],
+    [
+      'and not both',
+      'archive',
+      (manifest) =>
+        void Object.assign(at(manifest, 'operations', 'documents', '11100000000013127D001'), { base64: 'reply' }),
+      '/operations/documents/11100000000013127D001: the file is the reply of the last call (`read: {as: bytes}`), or `base64` inside it: one of the two',
+    ],
+    [
+      'a file of what it does not keep',
+      'archive',
+      (manifest) =>
+        void Object.assign(at(manifest, 'operations', 'documents'), { '11100000MB03271699001': { calls: ['scan'] } }),
+      '/operations/documents/11100000MB03271699001: 11100000MB03271699001 is no certificate of this party',
+    ],
+    [
+      'frames hand no bytes on',
+      'ferry',
+      (manifest) => void Object.assign(at(manifest, 'calls', 'cross', 'read'), { as: 'bytes' }),
+      '/calls/cross/read/as: only the http wire hands bytes on',
     ],
   ];
   for (const [what, party, change, mistake] of lacks) {

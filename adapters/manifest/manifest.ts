@@ -30,6 +30,9 @@ export interface Manifest {
   readonly callback: Callback | undefined;
   readonly queries: { readonly [name: string]: Query };
   readonly certificates: { readonly [type: string]: Answered };
+  /** By type, or `*`. */
+  readonly documents: { readonly [type: string]: FileOf };
+  readonly verify: Answered | undefined;
   readonly probe: { readonly calls: readonly string[] };
 }
 
@@ -55,7 +58,8 @@ export interface WireCall {
 }
 
 export interface Read {
-  readonly as: TextForm;
+  /** `bytes`: handed on as they come, and never held whole. */
+  readonly as: TextForm | 'bytes';
   readonly encoding: Encoding | 'auto';
   readonly root: string | undefined;
   readonly lists: readonly string[];
@@ -76,6 +80,11 @@ export interface Login {
 export interface Answered {
   readonly calls: readonly string[];
   readonly answer: Mapping;
+}
+/** `base64` undefined: the last call's reply is the file. */
+export interface FileOf {
+  readonly calls: readonly string[];
+  readonly base64: Mapping | undefined;
 }
 export interface Inquire {
   readonly calls: readonly string[];
@@ -105,10 +114,13 @@ export interface Callback {
   readonly read: Read;
   readonly verify: Mapping;
   readonly rules: readonly Rule[];
-  readonly about: Mapping;
+  /** Which envelope, and what they say of it; both, or neither where only certificates are spoken of. */
+  readonly about: Mapping | undefined;
   readonly at: Mapping | undefined;
   readonly dedupe: Mapping | undefined;
-  readonly answer: Mapping;
+  readonly answer: Mapping | undefined;
+  /** Which certificates are not what they were. */
+  readonly changed: Mapping | undefined;
   readonly reply: Said;
   readonly notTaken: Said;
 }
@@ -204,7 +216,7 @@ export function readManifest(
   };
   const optional = (place: string, text: string | undefined): Mapping | undefined =>
     text === undefined ? undefined : mapping(place, text);
-  const layout = (place: string, name: string | undefined, as: TextForm): FixedLayout | undefined => {
+  const layout = (place: string, name: string | undefined, as: Read['as']): FixedLayout | undefined => {
     if (as !== 'fixed') return undefined;
     const found = written.layouts?.[name ?? ''];
     if (found === undefined)
@@ -217,15 +229,18 @@ export function readManifest(
     return found ?? [];
   };
   /** Only the last call of a delivery may have an effect: what comes before it is repeated, and a question is asked again at will. */
-  const named = (place: string, calls: readonly string[], writes = false): readonly string[] => {
+  const named = (place: string, calls: readonly string[], ends: 'write' | 'file' | 'reply' = 'reply') => {
     for (const [at, name] of calls.entries()) {
-      const mayWrite = writes && at === calls.length - 1;
+      const last = at === calls.length - 1;
+      const mayWrite = ends === 'write' && last;
       const call = written.calls[name];
       if (call === undefined) wrong(`${place}/${at}`, `there is no call ${name}`);
       else if (call.write === true && !mayWrite)
         wrong(`${place}/${at}`, `${name} is a write, and only the last call of a delivery may be one`);
       else if (call.write !== true && mayWrite)
         wrong(`${place}/${at}`, `the last call of a delivery must be a write, and ${name} is none`);
+      else if (call.read.as === 'bytes' && !(ends === 'file' && last))
+        wrong(`${place}/${at}`, `${name} hands on bytes, and only the last call of a document may do so`);
     }
     return calls;
   };
@@ -317,7 +332,7 @@ export function readManifest(
       contract(place, name);
       if (one.replies === 'atOnce' && one.answer === undefined)
         wrong(place, 'a party that answers at once needs an `answer`');
-      if (one.replies === 'later' && callback === undefined) {
+      if (one.replies === 'later' && callback?.answer === undefined) {
         if (operations.collect?.ask?.[name] === undefined)
           wrong(place, 'its answer comes later, and neither `collect.ask` nor `collect.callback` fetches it');
         else if (terms.askAfterMs.length === 0)
@@ -328,7 +343,7 @@ export function readManifest(
       if (!terms.idempotent && operations.inquire?.[name] === undefined)
         wrong(place, 'a party that is not idempotent must be asked after silence: `inquire` is missing');
       return {
-        calls: named(`${place}/calls`, one.calls, true),
+        calls: named(`${place}/calls`, one.calls, 'write'),
         replies: one.replies,
         number: optional(`${place}/number`, one.number),
         result: one.result === undefined ? null : contract(`${place}/result`, one.result),
@@ -361,10 +376,11 @@ export function readManifest(
             read: reading('/operations/collect/callback/read', callback.read),
             verify: mapping('/operations/collect/callback/verify', callback.verify),
             rules: rules('/operations/collect/callback/answers', callback.answers),
-            about: mapping('/operations/collect/callback/about', callback.about),
+            about: optional('/operations/collect/callback/about', callback.about),
             at: optional('/operations/collect/callback/at', callback.at),
             dedupe: optional('/operations/collect/callback/dedupe', callback.dedupe),
-            answer: mapping('/operations/collect/callback/answer', callback.answer),
+            answer: optional('/operations/collect/callback/answer', callback.answer),
+            changed: optional('/operations/collect/callback/changed', callback.changed),
             reply: said('/operations/collect/callback/reply', callback.reply),
             notTaken: said('/operations/collect/callback/notTaken', callback.notTaken),
           },
@@ -379,8 +395,34 @@ export function readManifest(
       calls: named(`${place}/calls`, one.calls),
       answer: mapping(`${place}/answer`, one.answer),
     })),
+    documents: every(operations.documents, '/operations/documents', (one, place, type) => {
+      if (type !== '*' && operations.certificates?.[type] === undefined)
+        wrong(place, `${type} is no certificate of this party`);
+      const calls = named(`${place}/calls`, one.calls, 'file');
+      const last = written.calls[calls.at(-1) ?? '']?.read.as;
+      if ((last === 'bytes') === (one.base64 !== undefined))
+        wrong(
+          place,
+          'the file is the reply of the last call (`read: {as: bytes}`), or `base64` inside it: one of the two',
+        );
+      return { calls, base64: optional(`${place}/base64`, one.base64) };
+    }),
+    verify:
+      operations.verify === undefined
+        ? undefined
+        : {
+            calls: named('/operations/verify/calls', operations.verify.calls),
+            answer: mapping('/operations/verify/answer', operations.verify.answer),
+          },
     probe: { calls: named('/operations/probe/calls', operations.probe.calls) },
   };
+  if (manifest.callback?.read.as === 'bytes')
+    wrong('/operations/collect/callback/read/as', 'a push is read whole: `bytes` is for files');
+  if (manifest.callback?.changed === undefined && manifest.callback?.rules.some((rule) => rule.as === 'changed'))
+    wrong('/operations/collect/callback', 'a rule says `changed`, and no expression says what changed');
+  if (manifest.wire.kind !== 'http')
+    for (const [name, { read }] of Object.entries(written.calls))
+      if (read.as === 'bytes') wrong(`/calls/${name}/read/as`, 'only the http wire hands bytes on');
   if (mistakes.length > 0) throw new ManifestError(mistakes);
   return manifest;
 }
@@ -388,7 +430,7 @@ export function readManifest(
 export type CodeTables = { readonly [table: string]: { readonly [ours: string]: string } };
 
 interface ReadAsWritten {
-  readonly as: TextForm;
+  readonly as: TextForm | 'bytes';
   readonly encoding?: Encoding | 'auto';
   readonly root?: string;
   readonly lists?: readonly string[];
@@ -462,10 +504,11 @@ interface ManifestAsWritten {
         readonly read: ReadAsWritten;
         readonly verify: string;
         readonly answers: string;
-        readonly about: string;
+        readonly about?: string;
         readonly at?: string;
         readonly dedupe?: string;
-        readonly answer: string;
+        readonly answer?: string;
+        readonly changed?: string;
         readonly reply: SaidAsWritten;
         readonly notTaken: SaidAsWritten;
       };
@@ -478,6 +521,8 @@ interface ManifestAsWritten {
       readonly answer: string;
     }>;
     readonly certificates?: Table<{ readonly calls: readonly string[]; readonly answer: string }>;
+    readonly documents?: Table<{ readonly calls: readonly string[]; readonly base64?: string }>;
+    readonly verify?: { readonly calls: readonly string[]; readonly answer: string };
     readonly probe: { readonly calls: readonly string[] };
   };
 }

@@ -1,12 +1,18 @@
 import { createHash } from 'node:crypto';
 import type { Accept, Call } from '../../contracts/ports/adapter.ts';
-import type { Certificate, CertificateQuery } from '../../contracts/ports/certificate.ts';
+import type {
+  Certificate,
+  CertificateClaim,
+  CertificateDocument,
+  CertificateQuery,
+  Verdict,
+} from '../../contracts/ports/certificate.ts';
 import type { Envelope, JsonObject, Receipt } from '../../contracts/ports/envelope.ts';
 import { Fault } from '../../contracts/ports/fault.ts';
 import type { AwaitedAnswer } from '../../contracts/ports/store.ts';
 import type { Meaning } from './answers.ts';
 import type { Caller } from './caller.ts';
-import { certificatesOf } from './certificate.ts';
+import { certificatesOf, fromBase64, verdictOf } from './certificate.ts';
 import type { Inquire, Manifest } from './manifest.ts';
 import { type Done, objectOf } from './meaning.ts';
 import { named } from './named.ts';
@@ -76,6 +82,31 @@ export class Operations {
     const done = await this.#caller.run(operation.calls, { certificate }, call, LOOKED_UP);
     if (done.as === 'none') return [];
     return certificatesOf(await this.#caller.meanings.mapped(operation.answer, done), query.type);
+  }
+
+  async document(of: Certificate, query: CertificateQuery, call: Call): Promise<CertificateDocument> {
+    const { documents } = this.#manifest;
+    const operation = offered(documents, documents[query.type] === undefined ? '*' : query.type);
+    const { file, identifier, number } = of;
+    if (file === undefined) throw noFile();
+    const { reference, mediaType, digest } = file;
+    const about = {
+      certificate: structuredClone(query) as unknown as JsonObject,
+      document: { identifier, number, reference, mediaType, digest },
+    };
+    const done = await this.#caller.run(operation.calls, about, call, LOOKED_UP);
+    if (done.as === 'none') throw noFile();
+    if (done.file !== undefined) return { mediaType, bytes: done.file };
+    if (operation.base64 === undefined) throw notAFile();
+    return { mediaType, bytes: fromBase64(await this.#caller.meanings.mapped(operation.base64, done)) };
+  }
+
+  async verify(claim: CertificateClaim, call: Call): Promise<Verdict> {
+    const operation = this.#manifest.verify;
+    if (operation === undefined) throw new Error('this manifest verifies nothing');
+    const done = await this.#caller.run(operation.calls, { claim: { ...claim } }, call, LOOKED_UP);
+    if (done.as === 'none') return { verdict: 'unknown', state: null };
+    return verdictOf(await this.#caller.meanings.mapped(operation.answer, done));
   }
 
   async probe(call: Call): Promise<void> {
@@ -155,6 +186,21 @@ function inputOf({ id, caseNo, stepNo, contract, body }: Envelope): JsonObject {
   const revision = /\.(\d+)$/.exec(id)?.[1] ?? '1';
   return { id, caseNo, stepNo, contract, body, revision };
 }
+
+const noFile = (): Fault =>
+  new Fault('refused', {
+    reason: { code: 'noDocument', zh: '该证照没有电子文件', en: 'this certificate has no file' },
+  });
+
+/** They say that all is well, and give no file. */
+const notAFile = (): Fault =>
+  new Fault('malformed', {
+    reason: {
+      code: 'notAFile',
+      zh: '对方应答成功但未给出文件',
+      en: 'they answered that all is well, and gave no file',
+    },
+  });
 
 function offered<T>(operations: { readonly [name: string]: T }, name: string): T {
   const operation = operations[name];

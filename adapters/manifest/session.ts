@@ -52,7 +52,8 @@ export class Session {
 
   /** The session, while it holds and no other is being fetched. */
   #held(): JsonObject | undefined {
-    if (this.#fetching !== undefined || this.#current === undefined || this.#ending(this.#current)) return undefined;
+    if (this.#fetching !== undefined || this.#current === undefined || ending(this.#current, this.#policy))
+      return undefined;
     return this.#current;
   }
 
@@ -78,10 +79,14 @@ export class Session {
     this.#before = session;
     return session;
   }
+}
 
-  #ending({ until }: JsonObject): boolean {
-    return typeof until === 'number' && (until as Millis) - this.#policy.refreshAheadMs <= this.#policy.now();
-  }
+/** It is time to renew it. */
+export function ending(
+  { until }: JsonObject,
+  { refreshAheadMs, now }: Pick<SessionPolicy, 'refreshAheadMs' | 'now'>,
+): boolean {
+  return typeof until === 'number' && (until as Millis) - refreshAheadMs <= now();
 }
 
 /** The wait for somebody else's log-in ends with one's own deadline; nothing was sent then. */
