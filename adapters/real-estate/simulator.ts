@@ -1,7 +1,8 @@
-import { createHmac, randomBytes } from 'node:crypto';
+import { createHash, createHmac, randomBytes } from 'node:crypto';
 import type { Json, JsonObject } from '../../contracts/ports/envelope.ts';
 import type { MakeSimulator } from '../../contracts/ports/simulator.ts';
 import { type Door, httpDoor, Office, type OfficeReply, type OfficeRequest } from '../wire/office.ts';
+import { samplePdf } from '../wire/sample-pdf.ts';
 
 const APP_ID = 'SYX-YCSL';
 const SIGN_KEY = 'demo-registry-sign-key';
@@ -26,6 +27,9 @@ const makeRealEstate: MakeSimulator = () => {
   const acceptances = new Map<string, Acceptance>();
   /** Titles that a transfer has ended. */
   const ended = new Set<string>();
+  /** What a test made of single titles. */
+  const states = new Map<string, string>();
+  let spoil = '';
   let door: Door | undefined;
   let gateway: string | undefined;
   let decideAfterMs = 1_000;
@@ -61,6 +65,10 @@ const makeRealEstate: MakeSimulator = () => {
         return said('0', '成功', { bdcdyh: body.bdcdyh ?? '', cfzt: '0', dyzt: '0' });
       case '/bdc/rest/v1/zz':
         return certificate(body);
+      case '/bdc/rest/v1/zzwj':
+        return file(String(body.zzbs));
+      case '/bdc/rest/v1/zzhy':
+        return verdict(String(body.bdcqzh ?? ''), String(body.zzbs ?? ''));
       default:
         return said('0', '成功', {});
     }
@@ -117,7 +125,11 @@ const makeRealEstate: MakeSimulator = () => {
 
   async function tell(acceptance: Acceptance): Promise<boolean> {
     if (!push || gateway === undefined || office.mood !== 'well') return false;
-    const text = JSON.stringify(view(acceptance));
+    return post(JSON.stringify(view(acceptance)));
+  }
+
+  async function post(text: string): Promise<boolean> {
+    if (gateway === undefined) return false;
     try {
       const response = await fetch(`${gateway}/v1/callbacks/real-estate`, {
         method: 'POST',
@@ -145,14 +157,35 @@ const makeRealEstate: MakeSimulator = () => {
         zl: ours?.asked.zl ?? '浙江省丽水市松阳县西屏街道样例路1号101室',
         jzmj: ours?.asked.jzmj ?? '/',
         djrq: ours === undefined ? '2018-05-20' : local(ours.changedAt).slice(0, 10),
-        zzbs:
-          ours === undefined
-            ? '1.2.156.3005.2.11100000MB03271699001.11331124QA0000057N.20260000000000000001.001.H'
-            : identifier(ours),
-        zzzt: ended.has(certNo) ? '04' : '01',
+        zzbs: identifier(certNo),
+        zzzt: stateOf(certNo),
+        wjbs: Buffer.from(certNo).toString('hex'),
+        wjzy: createHash('sm3').update(title(certNo)).digest('hex'),
       },
     ];
     return said('0', '成功', { rows });
+  }
+
+  const stateOf = (certNo: string): string => states.get(certNo) ?? (ended.has(certNo) ? '04' : '01');
+
+  /** The file of a title, by the hex of its number; spoiled where a test asks for it. */
+  function file(reference: string): OfficeReply {
+    if (reference === '') return said('2', '无此文件');
+    const pdf = title(Buffer.from(reference, 'hex').toString());
+    const body = spoil === 'digest' ? title('0') : spoil === 'noPdf' ? Buffer.from('<html>维护中</html>') : pdf;
+    return { headers: { 'content-type': 'application/pdf' }, body };
+  }
+
+  function verdict(certNo: string, zzbs: string): OfficeReply {
+    const shown = certNo === '' ? numberOf(zzbs) : certNo;
+    if (shown === undefined || !TITLE_NO.test(shown)) return said('2', '未查到登记信息');
+    return said('0', '成功', { zzzt: stateOf(shown) });
+  }
+
+  /** A title is suspended, cancelled or valid again: they say so of their own accord. */
+  async function change(certNo: string, state: string, idNo: string): Promise<void> {
+    states.set(certNo, state);
+    await post(JSON.stringify({ lx: 'zzbg', bdcqzh: certNo, zzzt: state, zjzl: '1', zjh: idNo }));
   }
 
   return {
@@ -180,9 +213,11 @@ const makeRealEstate: MakeSimulator = () => {
       else if (lever === 'expireToken') token = '';
       else if (lever === 'pinToken' && typeof value === 'string') [token, pinned] = [value, value];
       else if (lever === 'decideAfterMs' && typeof value === 'number') decideAfterMs = value;
+      else if (lever === 'spoilFile' && typeof value === 'string') spoil = value;
+      else if (lever === 'title' && isTitle(value)) await change(value.certNo, value.state, value.idNo);
       else
         throw new Error(
-          'levers: decide (register, refuse, correct), push (true, false), pushEarly (true, false), expireToken, pinToken (a text), decideAfterMs (ms)',
+          'levers: decide (register, refuse, correct), push (true, false), pushEarly (true, false), expireToken, pinToken (a text), decideAfterMs (ms), spoilFile (digest, noPdf, or nothing), title ({certNo, state, idNo}: changed, and told)',
         );
     },
     async stop() {
@@ -193,6 +228,12 @@ const makeRealEstate: MakeSimulator = () => {
 };
 
 export default makeRealEstate;
+
+const isTitle = (value: unknown): value is { certNo: string; state: string; idNo: string } =>
+  ['certNo', 'state', 'idNo'].every((name) => typeof (value as JsonObject | null)?.[name] === 'string');
+
+const title = (certNo: string): Buffer =>
+  samplePdf(['REAL ESTATE CERTIFICATE (sample)', `No. ${Buffer.from(certNo).toString('hex')}`]);
 
 const signature = (text: string, key: string): string => createHmac('sm3', key).update(text).digest('hex');
 const local = (at: number): string => new Date(at + 8 * 3_600_000).toISOString().slice(0, 19).replace('T', ' ');
@@ -216,15 +257,27 @@ function view(acceptance: Acceptance): JsonObject {
     yy: words,
     bzcl: state === '补正' ? ['/form/houseAddress'] : [],
     bdcqzh: certNo,
-    zzbs: state === '已登簿' ? identifier(acceptance) : '/',
+    zzbs: state === '已登簿' ? identifier(certNo) : '/',
     djsj: local(changedAt),
     gxsj: local(changedAt),
   };
 }
 
-/** GB/T 36904, check character by ISO 7064 MOD 37,36. */
-function identifier({ number }: Acceptance): string {
-  const [type, issuer, serial, version] = ['11100000MB03271699001', '11331124QA0000057N', number, '001'];
+/** Year and number. */
+const TITLE_NO = /^浙\((\d{4})\)松阳县不动产权第(\d{7})号$/;
+const IDENTIFIER = /^1\.2\.156\.3005\.2\.11100000MB03271699001\.11331124QA0000057N\.(\d{4})0{9}(\d{7})\.001\..$/;
+
+function numberOf(zzbs: string): string | undefined {
+  const [, year, number] = IDENTIFIER.exec(zzbs) ?? [];
+  return year === undefined ? undefined : `浙(${year})松阳县不动产权第${number}号`;
+}
+
+/** GB/T 36904, of the title's own number; check character by ISO 7064 MOD 37,36. What is no number of theirs has none. */
+function identifier(certNo: string): string {
+  const [, year, number] = TITLE_NO.exec(certNo) ?? [];
+  if (year === undefined) return '/';
+  const [type, issuer, version] = ['11100000MB03271699001', '11331124QA0000057N', '001'];
+  const serial = `${year}000000000${number}`;
   const alphabet = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ';
   let product = 36;
   for (const character of `${type}${issuer}${serial}${version}`)

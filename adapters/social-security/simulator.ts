@@ -27,6 +27,11 @@ const LAYOUTS: Record<string, readonly (readonly [string, number])[]> = {
     ['AAE135', 18],
     ['AAC003', 50],
   ],
+  '6111': [
+    ['AAE135', 18],
+    ['AAC003', 50],
+    ['sy', 400],
+  ],
   '7001': [
     ['ywbh', 24],
     ['AAE135', 18],
@@ -38,6 +43,8 @@ const LAYOUTS: Record<string, readonly (readonly [string, number])[]> = {
 };
 LAYOUTS['6010'] = LAYOUTS['6009'] as (typeof LAYOUTS)[string];
 
+type Saying = (retcode: string, retmsg: string, rest?: readonly (readonly [string, number])[]) => Buffer;
+
 interface Filed {
   readonly personNo: string;
   readonly number: string;
@@ -48,6 +55,8 @@ interface Filed {
 const makeSocialSecurity: MakeSimulator = () => {
   const office = new Office('social-security');
   const filings = new Map<string, Filed>();
+  /** Employment certificates that are not as usual: `none`, or a state such as `02`. */
+  const certificates = new Map<string, string>();
   let door: Door | undefined;
   /** Replies are written in pieces, as slow lines do. */
   let fragments = 1;
@@ -123,6 +132,8 @@ const makeSocialSecurity: MakeSimulator = () => {
       case '7001':
         if (done !== undefined) return say('0002', '该业务已受理', outcome(done));
         return say('0000', '交易成功', outcome(file(key, head.txcode, fields)));
+      case '6111':
+        return employed(fields, say);
       case '6019':
         return done === undefined ? say('0404', '未查询到该业务') : say('0000', '交易成功', outcome(done));
       default:
@@ -134,6 +145,19 @@ const makeSocialSecurity: MakeSimulator = () => {
           ['000000865000', 12],
         ]);
     }
+  }
+
+  function employed({ AAE135 = '', AAC003 = '' }: Record<string, string>, say: Saying): Buffer {
+    const state = certificates.get(AAE135) ?? '01';
+    if (state === 'none') return say('0404', '未查询到就业登记');
+    return say('0000', '交易成功', [
+      [AAE135, 18],
+      [AAC003, 50],
+      ['3311240026000123', 20],
+      ['就业', 8],
+      ['20240301', 8],
+      [state, 2],
+    ]);
   }
 
   function file(key: string, trade: string, fields: Record<string, string>): Filed {
@@ -159,10 +183,12 @@ const makeSocialSecurity: MakeSimulator = () => {
       office.mood = mood;
       await door?.absent(mood === 'absent');
     },
-    /** `fragments`: into how many pieces a reply is cut. */
+    /** `fragments`: into how many pieces a reply is cut; `certificate`: {idNo, state}, where state is `none` or 01–07. */
     async pull(lever, value) {
-      if (lever !== 'fragments' || typeof value !== 'number') throw new Error('levers: fragments (pieces of a reply)');
-      fragments = value;
+      if (lever === 'fragments' && typeof value === 'number') fragments = value;
+      else if (lever === 'certificate' && value !== null && typeof value === 'object' && !Array.isArray(value))
+        certificates.set(String(value.idNo), String(value.state));
+      else throw new Error('levers: fragments (pieces of a reply), certificate ({idNo, state})');
     },
     async stop() {
       office.close();
