@@ -1,23 +1,37 @@
-import type { CompiledQuery, Kysely } from 'kysely';
+import { CompiledQuery, type Kysely } from 'kysely';
+import type { Stale } from '../../contracts/ports/certificate.ts';
 import type { Clock } from '../../contracts/ports/clock.ts';
 import { Unfit } from '../../contracts/ports/contract.ts';
 import type { Party } from '../../contracts/ports/envelope.ts';
 import type { Logger } from '../../contracts/ports/logger.ts';
 import type { Committed } from '../../contracts/ports/store.ts';
 import type { Tables } from './tables.ts';
+import { Unavailable } from './unavailable.ts';
 
 /** Operations in one transaction: bounds how long the file is locked and how much is run again when one fails. */
 const MOST_TOGETHER = 128;
 /** Operations waiting for a transaction; beyond it callers are told to come again. */
 const MOST_WAITING = 4_096;
+/** Of one transaction that others stand in the way of: longer than a node may stand still in one. */
+const MOST_TRIES = 12;
 /** For one transaction with everything that callers do inside it. */
 const TIME_LIMIT_MS = 30_000;
+
+interface Asked {
+  readonly input: unknown;
+  readonly resolve: (output: unknown) => void;
+  readonly reject: (error: unknown) => void;
+}
 
 /** One transaction, open. After its end it refuses to be used, so that what comes late cannot write into the next one. */
 export class Tx {
   readonly #executor: Kysely<Tables>;
+  /** What was asked in this turn, by who answers it. */
+  readonly #asked = new Map<Many<unknown, unknown>, Asked[]>();
   /** Lanes that may have got work, for the wake-up after the commit. */
   readonly lanes = new Set<Party>();
+  /** Certificates that are not what copies of them say, once this is committed. */
+  readonly stale: Stale[] = [];
   #ended = false;
 
   constructor(executor: Kysely<Tables>) {
@@ -32,15 +46,43 @@ export class Tx {
     return (await this.#run(query)).rows[0];
   }
 
-  /** How many rows were written. */
+  /** In order, and without waiting for one before the next is sent; how many rows were written. */
   async write(...queries: readonly CompiledQuery<unknown>[]): Promise<number> {
-    let written = 0;
-    for (const query of queries) written += Number((await this.#run(query)).numAffectedRows ?? 0n);
-    return written;
+    const results = await Promise.all(queries.map((query) => this.#run(query)));
+    return results.reduce((sum, { numAffectedRows = 0n }) => sum + Number(numAffectedRows), 0);
+  }
+
+  /** Operations that run side by side ask the same of different rows: `many` is given all that was asked of it in one turn. In no order among each other. */
+  together<I, O>(many: Many<I, O>, input: I): Promise<O> {
+    return new Promise<O>((resolve, reject) => {
+      if (this.#asked.size === 0) setImmediate(() => this.#answer());
+      const key = many as Many<unknown, unknown>;
+      const asked = this.#asked.get(key) ?? [];
+      this.#asked.set(key, asked);
+      asked.push({ input, resolve: resolve as Asked['resolve'], reject });
+    });
   }
 
   end(): void {
     this.#ended = true;
+  }
+
+  #answer(): void {
+    const asked = [...this.#asked];
+    this.#asked.clear();
+    for (const [many, all] of asked) {
+      many(
+        this,
+        all.map(({ input }) => input),
+      ).then(
+        (outputs) => {
+          for (const [i, { resolve }] of all.entries()) resolve(outputs[i]);
+        },
+        (error: unknown) => {
+          for (const { reject } of all) reject(error);
+        },
+      );
+    }
   }
 
   #run<R>(query: CompiledQuery<R>) {
@@ -59,11 +101,8 @@ export interface Rider {
   arrived(): void;
 }
 
-interface Waiting {
+interface Waiting extends Asked {
   readonly many: Many<unknown, unknown>;
-  readonly input: unknown;
-  readonly resolve: (output: unknown) => void;
-  readonly reject: (error: unknown) => void;
 }
 
 type Work = (tx: Tx) => Promise<unknown>;
@@ -75,13 +114,35 @@ const oneByOne: Many<Work, unknown> = async (tx, works) => {
   return outputs;
 };
 
+interface OfCase {
+  readonly caseNo: string;
+  readonly work: Work;
+}
+
+/**
+ * Different cases side by side, so that what all of them ask is sent together; those of one case one after the other. By number, so that two nodes lock the
+ * same cases in the same order.
+ */
+const byCase: Many<OfCase, unknown> = async (tx, works) => {
+  const outputs = new Map<OfCase, unknown>();
+  const cases = [...Map.groupBy(works, ({ caseNo }) => caseNo)].sort(([a], [b]) => (a < b ? -1 : 1));
+  await Promise.all(
+    cases.map(async ([, alike]) => {
+      for (const one of alike) outputs.set(one, await one.work(tx));
+    }),
+  );
+  return works.map((one) => outputs.get(one));
+};
+
 interface GroupParts {
   readonly db: Kysely<Tables>;
   readonly clock: Clock;
   readonly committed: Committed;
   readonly log: Logger;
   readonly rider: Rider;
-  readonly unavailable: (error: unknown) => boolean;
+  readonly again: (error: unknown) => boolean;
+  /** Tells the other nodes, with the commit. */
+  readonly woken: ((lanes: readonly Party[]) => CompiledQuery<unknown>) | undefined;
 }
 
 /**
@@ -89,7 +150,7 @@ interface GroupParts {
  * shares one fsync; each promise settles after that. When one of them throws, the transaction is rolled back and each is run
  * again alone: the faulty one is rejected and harms nobody. So an operation may be run twice, and must leave nothing outside.
  *
- * One transaction at a time. Rejects with `Unfit` 503 when too many wait, or when the database cannot be written.
+ * One transaction at a time. Rejects with `Unfit` 503 when too many wait, or when the database cannot be used.
  */
 export class Group {
   readonly #parts: GroupParts;
@@ -104,6 +165,14 @@ export class Group {
 
   run<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
     return this.together(oneByOne as Many<(tx: Tx) => Promise<T>, T>, work);
+  }
+
+  /** Of one case alone: reads and writes nothing of any other. */
+  runFor<T>(caseNo: string, work: (tx: Tx) => Promise<T>): Promise<T> {
+    return this.together(byCase as Many<{ readonly caseNo: string; readonly work: (tx: Tx) => Promise<T> }, T>, {
+      caseNo,
+      work,
+    });
   }
 
   together<I, O>(many: Many<I, O>, input: I): Promise<O> {
@@ -131,39 +200,60 @@ export class Group {
   async #depart(): Promise<void> {
     const batch = this.#waiting.splice(0, MOST_TOGETHER);
     try {
-      await this.#commit(batch);
+      await this.#tried(batch);
     } catch (error) {
       // With a full disk each would fail alone as well, and only take its time.
-      if (batch.length === 1 || this.#parts.unavailable(error)) {
+      if (batch.length === 1 || (error instanceof Unavailable && !this.#parts.again(error))) {
         for (const one of batch) one.reject(this.#told(error));
-      } else for (const alone of batch) await this.#commit([alone]).catch((reason) => alone.reject(this.#told(reason)));
+      } else for (const alone of batch) await this.#tried([alone]).catch((reason) => alone.reject(this.#told(reason)));
     }
     this.#busy = false;
     if (this.#waiting.length > 0) this.#wake();
     else for (const resolve of this.#idle.splice(0)) resolve();
   }
 
+  /** Once more, a little later, when another node's transaction stood in its way. */
+  async #tried(batch: readonly Waiting[]): Promise<void> {
+    const { clock, again } = this.#parts;
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await this.#commit(batch);
+      } catch (error) {
+        // Many together take many locks, in the order they came: alone each takes few.
+        if (batch.length > 1 || attempt === MOST_TRIES || !again(error)) throw error;
+        await new Promise<void>((resolve) => void clock.after(Math.ceil(clock.random() * 20 * attempt), resolve));
+      }
+    }
+  }
+
   /** Resolves the batch's promises only after the commit. */
   async #commit(batch: readonly Waiting[]): Promise<void> {
-    const { db, rider, committed, log } = this.#parts;
+    const { db, rider, committed, log, woken } = this.#parts;
     let lanes: ReadonlySet<Party> = new Set();
-    const outputs = await db.transaction().execute(async (executor) => {
-      const tx = new Tx(executor);
-      try {
-        lanes = tx.lanes;
-        return await this.#timed(async () => {
-          await rider.board(tx);
-          return serve(tx, batch);
-        });
-      } finally {
-        tx.end();
-      }
-    });
+    let stale: readonly Stale[] = [];
+    const outputs = await db.connection().execute((executor) =>
+      transaction(
+        executor,
+        async () => {
+          const tx = new Tx(executor);
+          try {
+            ({ lanes, stale } = tx);
+            return await this.#timed(async () => {
+              await rider.board(tx);
+              return await serve(tx, batch);
+            });
+          } finally {
+            tx.end();
+          }
+        },
+        () => (woken === undefined || lanes.size === 0 ? [] : [woken([...lanes])]),
+      ),
+    );
     rider.arrived();
     for (const [waiting, output] of outputs) waiting.resolve(output);
-    if (lanes.size === 0) return;
+    if (lanes.size === 0 && stale.length === 0) return;
     try {
-      committed([...lanes]);
+      committed([...lanes], stale);
     } catch (error) {
       log.error('the wake-up after a commit failed', { error });
     }
@@ -183,12 +273,33 @@ export class Group {
     }
   }
 
+  /** Who was in somebody's way at every try is told to come again, like everybody whom the database keeps waiting. */
   #told(error: unknown): unknown {
-    if (!this.#parts.unavailable(error)) return error;
-    const words = { zh: '存储暂时不可写入，请稍后再试', en: 'the store cannot be written now; come again' };
-    const told = new Unfit(503, 'storeUnavailable', words, [], 10);
-    told.cause = error;
-    return told;
+    return this.#parts.again(error) && !(error instanceof Unavailable) ? new Unavailable(error) : error;
+  }
+}
+
+const [BEGIN, COMMIT, ROLLBACK] = ['begin', 'commit', 'rollback'].map((text) => CompiledQuery.raw(text)) as [
+  CompiledQuery,
+  CompiledQuery,
+  CompiledQuery,
+];
+
+/** On a connection of its own. Its end goes out with `last`, not a way of its own to the database; its beginning is waited for, or what follows might stand alone. */
+async function transaction<T>(
+  connection: Kysely<Tables>,
+  work: () => Promise<T>,
+  last: () => readonly CompiledQuery<unknown>[],
+): Promise<T> {
+  await connection.executeQuery(BEGIN);
+  try {
+    const output = await work();
+    // What comes after a statement that failed is refused, and a commit then is a rollback.
+    await Promise.all([...last(), COMMIT].map((query) => connection.executeQuery(query)));
+    return output;
+  } catch (error) {
+    await connection.executeQuery(ROLLBACK).catch(() => {});
+    throw error;
   }
 }
 

@@ -1,9 +1,11 @@
-import { type Kysely, type Migration, Migrator, sql } from 'kysely';
+import { type ColumnDefinitionBuilder, Kysely, type Migration, Migrator, sql } from 'kysely';
 import type { StoreDialect } from './dialect.ts';
+import { columnsOf, KEPT_DAYS } from './ledger-columns.ts';
 import type { Tables } from './tables.ts';
+import { NotOpened } from './unavailable.ts';
 
 /** Forward only, in the order of their names; one that was released is never changed again. */
-function migrations(dialect: StoreDialect): Record<string, Migration> {
+export function migrations(dialect: StoreDialect): Record<string, Migration> {
   const { countedKey, integer, keyedTable } = dialect;
   return {
     '001-first': {
@@ -130,22 +132,227 @@ function migrations(dialect: StoreDialect): Record<string, Migration> {
           .execute();
       },
     },
+
+    '002-certificates': {
+      async up(db: Kysely<unknown>) {
+        // One column a statement: SQLite takes no more.
+        const cases = (name: string, type: 'text' | 'integer' | 'bigint', how = (c: ColumnDefinitionBuilder) => c) =>
+          db.schema.alterTable('cases').addColumn(name, type, how).execute();
+        await cases('owed', 'text', (c) => c.notNull().defaultTo('[]'));
+        await cases('owed_due', integer);
+        await cases('owed_asked', 'integer', (c) => c.notNull().defaultTo(0));
+        await sql`create index cases_owed on cases (owed_due) where owed_due is not null`.execute(db);
+
+        await db.schema
+          .createTable('register')
+          .addColumn('seq', countedKey, (c) => c.primaryKey())
+          .addColumn('identifier', 'text', (c) => c.notNull())
+          .addColumn('holder_hash', 'text', (c) => c.notNull())
+          .addColumn('type', 'text', (c) => c.notNull())
+          .addColumn('number', 'text')
+          .addColumn('state', 'text', (c) => c.notNull())
+          .addColumn('certificate', 'text', (c) => c.notNull())
+          .addColumn('issued_at', integer, (c) => c.notNull())
+          .addColumn('case_no', 'text', (c) => c.notNull())
+          .addColumn('step_no', 'text', (c) => c.notNull())
+          .addUniqueConstraint('register_certificate', ['identifier', 'holder_hash'])
+          .execute();
+        await db.schema.createIndex('register_holder').on('register').columns(['holder_hash', 'type', 'seq']).execute();
+        await db.schema.createIndex('register_number').on('register').columns(['type', 'number']).execute();
+
+        await db.schema
+          .createTable('mandates')
+          .addColumn('id', 'text', (c) => c.primaryKey())
+          .addColumn('holder_hash', 'text', (c) => c.notNull())
+          .addColumn('recorded_at', integer, (c) => c.notNull())
+          .addColumn('mandate', 'text', (c) => c.notNull())
+          .addColumn('revoked', 'text')
+          .execute();
+
+        await db.schema
+          .createTable('use_codes')
+          .addColumn('code_hash', 'text', (c) => c.primaryKey())
+          .addColumn('app_key', 'text', (c) => c.notNull())
+          .addColumn('expires_at', integer, (c) => c.notNull())
+          .addColumn('used_at', integer)
+          .addColumn('ticket', 'text', (c) => c.notNull())
+          .execute();
+        await db.schema.createIndex('use_codes_expiry').on('use_codes').column('expires_at').execute();
+
+        await db.schema
+          .createTable('handed_out')
+          .addColumn('sm3', 'text', (c) => c.primaryKey())
+          .addColumn('original_sm3', 'text', (c) => c.notNull())
+          .addColumn('identifier', 'text')
+          .addColumn('type', 'text', (c) => c.notNull())
+          .addColumn('case_no', 'text')
+          .addColumn('application_no', 'text')
+          .addColumn('at', integer, (c) => c.notNull())
+          .addColumn('annotated', 'integer', (c) => c.notNull())
+          .execute();
+      },
+    },
+
+    '003-shared': {
+      async up(db: Kysely<unknown>) {
+        await db.schema
+          .createTable('allotments')
+          .addColumn('party', 'text', (c) => c.notNull())
+          .addColumn('period', 'text', (c) => c.notNull())
+          .addColumn('taken', 'integer', (c) => c.notNull())
+          .addColumn('latest', 'integer', (c) => c.notNull())
+          .addColumn('ends_at', integer, (c) => c.notNull())
+          .addPrimaryKeyConstraint('allotments_key', ['party', 'period'])
+          .modifyEnd(keyedTable)
+          .execute();
+        await db.schema
+          .createTable('claims')
+          .addColumn('what', 'text', (c) => c.primaryKey())
+          .addColumn('holder', 'text', (c) => c.notNull())
+          .addColumn('ends_at', integer, (c) => c.notNull())
+          .modifyEnd(keyedTable)
+          .execute();
+        await db.schema
+          .createTable('kept')
+          .addColumn('key', 'text', (c) => c.primaryKey())
+          .addColumn('value', 'text', (c) => c.notNull())
+          .addColumn('ends_at', integer, (c) => c.notNull())
+          .modifyEnd(keyedTable)
+          .execute();
+        for (const table of ['allotments', 'claims', 'kept'])
+          await db.schema.createIndex(`${table}_ends`).on(table).column('ends_at').execute();
+
+        await db.schema
+          .createTable('sequences')
+          .addColumn('name', 'text', (c) => c.primaryKey())
+          .addColumn('next', integer, (c) => c.notNull())
+          .modifyEnd(keyedTable)
+          .execute();
+      },
+    },
+
+    '004-ledger': {
+      async up(db: Kysely<unknown>) {
+        for (const statement of dialect.changeable('ledger')) await statement.execute(db);
+        const ledger = (name: string, type: 'text' | 'integer' | 'bigint', how = (c: ColumnDefinitionBuilder) => c) =>
+          db.schema.alterTable('ledger').addColumn(name, type, how).execute();
+        await ledger('at', integer, (c) => c.notNull().defaultTo(0));
+        await ledger('phase', 'text', (c) => c.notNull().defaultTo(''));
+        await ledger('officer_id', 'text', (c) => c.notNull().defaultTo(''));
+        await ledger('application_no', 'text');
+        await ledger('item_code', 'text', (c) => c.notNull().defaultTo(''));
+        await ledger('type', 'text', (c) => c.notNull().defaultTo(''));
+        await ledger('source', 'text');
+        await ledger('state', 'text');
+        await ledger('cached', 'integer', (c) => c.notNull().defaultTo(0));
+        await fillColumns(db as Kysely<Tables>);
+
+        await db.schema.dropIndex('ledger_holder').execute();
+        await db.schema.dropIndex('ledger_case').execute();
+        // Each in the order of reading, so that a page of any search is a walk along one of them.
+        for (const [name, column] of [
+          ['ledger_holder', 'holder_hash'],
+          ['ledger_officer', 'officer_id'],
+          ['ledger_item', 'item_code'],
+          ['ledger_type', 'type'],
+        ] as const)
+          await db.schema.createIndex(name).on('ledger').columns([column, 'at', 'seq']).execute();
+        for (const [name, column] of [
+          ['ledger_case', 'case_no'],
+          ['ledger_application', 'application_no'],
+          ['ledger_source', 'source'],
+          ['ledger_state', 'state'],
+        ] as const)
+          await sql`create index ${sql.ref(name)} on ledger (${sql.ref(column)}, at, seq)
+                    where ${sql.ref(column)} is not null`.execute(db);
+        await db.schema.createIndex('ledger_time').on('ledger').columns(['at', 'seq']).execute();
+        // All that is counted stands in it: a year is counted without reading one entry.
+        await sql`create index ledger_counted on ledger
+                  (phase, at, seq, state, type, item_code, source, cached, application_no, case_no)`.execute(db);
+
+        await db.schema
+          .createTable('ledger_anchor')
+          .addColumn('id', 'integer', (c) => c.primaryKey())
+          .addColumn('hash', 'text', (c) => c.notNull())
+          .execute();
+        await sql`insert into ledger_anchor (id, hash) values (1, '')`.execute(db);
+        for (const statement of dialect.appendOnly('ledger', KEPT_DAYS)) await statement.execute(db);
+      },
+    },
+
+    '006-used-nonces': {
+      async up(db: Kysely<unknown>) {
+        // Where several nodes decide together, a nonce is told by its caller and itself alone.
+        await db.schema
+          .createTable('used_nonces')
+          .addColumn('app_key', 'text', (c) => c.notNull())
+          .addColumn('nonce', 'text', (c) => c.notNull())
+          .addColumn('forget_at', integer, (c) => c.notNull())
+          .addPrimaryKeyConstraint('used_nonces_key', ['app_key', 'nonce'])
+          .modifyEnd(keyedTable)
+          .execute();
+        await db.schema.createIndex('used_nonces_end').on('used_nonces').column('forget_at').execute();
+      },
+    },
+
+    '007-events': {
+      async up(db: Kysely<unknown>) {
+        await db.schema
+          .createTable('public_events')
+          .addColumn('seq', countedKey, (c) => c.primaryKey())
+          .addColumn('event', 'text', (c) => c.notNull())
+          .execute();
+      },
+    },
   };
 }
 
-/** Brings the schema up to this program's. Throws when a newer program has been at it: going back would lose what it wrote. */
-export async function migrate(db: Kysely<Tables>, dialect: StoreDialect): Promise<void> {
-  const known = migrations(dialect);
-  const migrator = new Migrator({ db, provider: { getMigrations: () => Promise.resolve(known) } });
-  const foreign = (await applied(db)).filter((name) => !(name in known));
-  if (foreign.length > 0) {
-    throw new Error(
-      `the store's schema (${foreign.join(', ')}) is newer than this program, which knows it up to ${Object.keys(known).sort().at(-1)}: ` +
-        'start the newer program again, or restore the backup made before it',
-    );
+/** Of what was written before there were columns to search by. */
+async function fillColumns(db: Kysely<Tables>): Promise<void> {
+  for (let after = 0; ; ) {
+    const rows = await db
+      .selectFrom('ledger')
+      .select(['seq', 'entry'])
+      .where('seq', '>', after)
+      .orderBy('seq')
+      .limit(1_000)
+      .execute();
+    for (const { seq, entry } of rows)
+      await db
+        .updateTable('ledger')
+        .set(columnsOf(JSON.parse(entry)))
+        .where('seq', '=', seq)
+        .execute();
+    const last = rows.at(-1);
+    if (last === undefined) return;
+    after = last.seq;
   }
-  const { error } = await migrator.migrateToLatest();
-  if (error !== undefined) throw error;
+}
+
+/**
+ * Brings the schema up to this program's; of several that begin at once one does it, and the others wait.
+ * @throws NotOpened when a newer program has been at it: going back would lose what it wrote
+ */
+export async function migrate(own: Kysely<Tables>, dialect: StoreDialect): Promise<void> {
+  const db = dialect.unhurried === undefined ? own : new Kysely<Tables>({ dialect: dialect.unhurried() });
+  try {
+    const known = migrations(dialect);
+    const foreign = (await applied(db)).filter((name) => !(name in known));
+    if (foreign.length > 0) throw newer(foreign.join(', '), Object.keys(known).sort().at(-1));
+    const migrator = new Migrator({ db, provider: { getMigrations: () => Promise.resolve(known) } });
+    const { error } = await migrator.migrateToLatest();
+    if (error !== undefined) throw error;
+  } finally {
+    if (db !== own) await db.destroy();
+  }
+}
+
+function newer(foreign: string, last = ''): NotOpened {
+  return new NotOpened(
+    `存储的结构（${foreign}）比本程序新，本程序只认到 ${last}：请重新启动较新的程序，或恢复升级前的备份 / ` +
+      `the store's schema (${foreign}) is newer than this program, which knows it up to ${last}: ` +
+      'start the newer program again, or restore the backup made before it',
+  );
 }
 
 async function applied(db: Kysely<Tables>): Promise<readonly string[]> {

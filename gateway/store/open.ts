@@ -1,13 +1,17 @@
 import { join } from 'node:path';
 import { Kysely } from 'kysely';
 import type { Clock } from '../../contracts/ports/clock.ts';
+import type { Millis } from '../../contracts/ports/envelope.ts';
 import type { Logger } from '../../contracts/ports/logger.ts';
+import type { News } from '../../contracts/ports/news.ts';
+import type { Publicly } from '../../contracts/ports/public-event.ts';
 import type { Committed, Store } from '../../contracts/ports/store.ts';
 import { makeCaseBook } from './casebook.ts';
 import { makeCases } from './cases.ts';
+import { makeCertificateStore } from './certificates.ts';
 import { makeCollected } from './collected.ts';
 import { makeDesk } from './desk.ts';
-import type { StoreDialect } from './dialect.ts';
+import type { BetweenNodes, StoreDialect } from './dialect.ts';
 import { Group } from './group.ts';
 import { makeLease } from './lease.ts';
 import { makeLedger } from './ledger.ts';
@@ -15,38 +19,64 @@ import { migrate } from './migrations.ts';
 import { makeNonces } from './nonces.ts';
 import { makeOutcomes } from './outcome.ts';
 import type { StoreParts } from './parts.ts';
+import { type PostgresOptions, postgres } from './postgres.ts';
+import { makePublicEvents } from './public-events.ts';
 import { makeReads } from './reads.ts';
+import { makeShared } from './shared.ts';
 import { sqlite } from './sqlite.ts';
 import type { Tables } from './tables.ts';
+import { makeUsedNonces } from './used-nonces.ts';
+
+/** A clock that the database sets. */
+interface InStep {
+  /** @param ms how far the database is ahead */
+  shift(ms: Millis): void;
+  readonly wandered: boolean;
+}
 
 interface StoreOptions {
   readonly clock: Clock;
   readonly log: Logger;
   /** Called after each commit that may have made work; must not throw and must not wait. */
   readonly committed?: Committed;
+  /** Told how far the shared database's clock is ahead of `clock`: at the start, every minute, and when it has wandered. */
+  readonly inStep?: InStep | undefined;
+  /** What others may learn of a happening. Left out where nobody publishes it: then nothing of it is written. */
+  readonly publicly?: Publicly | undefined;
 }
 
 /** `dataDir`: the folder, in which the file is `onewindow.db`; made when it is not there. */
-type EmbeddedOptions = StoreOptions & ({ readonly dataDir: string } | { readonly file: string });
+type Where =
+  | { readonly dataDir: string }
+  | { readonly file: string }
+  | { readonly databaseUrl: string; readonly database: PostgresOptions };
 
 /**
- * The embedded store: a SQLite file of this process alone, every commit on disk before its promise resolves.
- * Throws a plain sentence when another process has the file open, or a newer program has written it.
+ * The store: an embedded file of this process alone, or a PostgreSQL database that nodes share; every commit on disk before its promise resolves.
+ * @throws NotOpened when another process has the file open, the database cannot be opened, or a newer program has written it
  */
-export async function openStore(options: EmbeddedOptions): Promise<Store> {
+export async function openStore(options: StoreOptions & Where): Promise<Store> {
+  if ('databaseUrl' in options) {
+    return storeOver(await postgres(options.databaseUrl, options.database, options), options);
+  }
   const file = 'file' in options ? options.file : join(options.dataDir, 'onewindow.db');
   return storeOver(sqlite(file), options);
 }
 
 /** The store over any database there is a dialect for. */
-export async function storeOver(dialect: StoreDialect, { clock, log, committed }: StoreOptions): Promise<Store> {
+export async function storeOver(
+  dialect: StoreDialect,
+  { clock, log, committed, inStep, publicly }: StoreOptions,
+): Promise<Store> {
   const db = new Kysely<Tables>({ dialect: dialect.kysely });
-  const nonces = makeNonces(db, clock);
+  const nonces = makeNonces(db, dialect, clock);
   try {
     await migrate(db, dialect);
+    if (dialect.between !== undefined) inStep?.shift(await dialect.between.skew());
     if (dialect.alone) await lapseLeases(db, clock);
-    await nonces.load();
+    if (dialect.alone) await nonces.load();
   } catch (error) {
+    await dialect.between?.close();
     await db.destroy();
     throw error;
   }
@@ -56,13 +86,24 @@ export async function storeOver(dialect: StoreDialect, { clock, log, committed }
     log,
     committed: committed ?? (() => {}),
     rider: nonces,
-    unavailable: dialect.unavailable,
+    again: dialect.again,
+    woken: dialect.between?.woken,
   });
   const flush = () => group.run(() => Promise.resolve());
   nonces.start(() => {
     flush().catch((error: unknown) => log.warn('nonces could not be written yet', { error }));
   });
-  const parts: StoreParts = { db, dialect, group, book: makeCaseBook({ db, dialect, clock }), clock, log };
+  const { between } = dialect;
+  const stopStep =
+    between === undefined || inStep === undefined ? () => {} : keepInStep(between, inStep, { clock, log });
+  const listeners = new Set<(news: News) => void>();
+  between?.listen({
+    woken: (lanes) => committed?.(lanes, []),
+    news(text) {
+      for (const listener of listeners) listener(JSON.parse(text) as News);
+    },
+  });
+  const parts: StoreParts = { db, dialect, group, book: makeCaseBook({ db, dialect, clock, publicly }), clock, log };
 
   return {
     ...makeCases(parts),
@@ -72,13 +113,69 @@ export async function storeOver(dialect: StoreDialect, { clock, log, committed }
     ...makeDesk(parts),
     ...makeReads(parts),
     ...makeLedger(parts),
-    firstUse: nonces.firstUse,
+    ...makeCertificateStore(parts),
+    ...makeShared(parts),
+    ...makePublicEvents(parts),
+    ...(between === undefined ? { firstUse: nonces.firstUse } : makeUsedNonces(db, dialect, between, { clock, log })),
+    ...(between === undefined
+      ? {}
+      : {
+          news: {
+            announce: (news: News) => between.announce(JSON.stringify(news)),
+            hear(listener: (news: News) => void) {
+              listeners.add(listener);
+              return () => void listeners.delete(listener);
+            },
+          },
+        }),
     async close() {
+      stopStep();
       nonces.stop();
       await flush().catch((error: unknown) => log.warn('the last nonces could not be written', { error }));
       await group.close();
+      await between?.close();
       await db.destroy();
     },
+  };
+}
+
+/** Between two looks at the node's own clocks, which cost nothing; the database is asked much less often. */
+const LOOK_EVERY_MS = 1_000;
+const STEP_EVERY_MS = 60_000;
+/** Two clocks are never quite together; what the way there and back leaves open is not followed. */
+const STEP_MS = 100;
+const STEP_RINGS_MS = 5_000;
+
+function keepInStep(
+  between: BetweenNodes,
+  inStep: InStep,
+  { clock, log }: Pick<StoreOptions, 'clock' | 'log'>,
+): () => void {
+  let cancel = (): void => {};
+  let stopped = false;
+  let looks = 0;
+  async function step(): Promise<void> {
+    try {
+      const ahead = await between.skew();
+      if (Math.abs(ahead) > STEP_RINGS_MS) log.warn("this node's clock left the database's", { ms: ahead });
+      inStep.shift(Math.abs(ahead) < STEP_MS ? 0 : ahead);
+    } catch (error) {
+      log.debug('the database could not be asked for its time', { error });
+    }
+  }
+  const next = (): void => {
+    if (stopped) return;
+    cancel = clock.after(LOOK_EVERY_MS, () => {
+      looks += 1;
+      const due = looks * LOOK_EVERY_MS >= STEP_EVERY_MS || inStep.wandered;
+      if (due) looks = 0;
+      void (due ? step() : Promise.resolve()).then(next);
+    });
+  };
+  next();
+  return () => {
+    stopped = true;
+    cancel();
   };
 }
 

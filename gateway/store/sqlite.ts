@@ -3,13 +3,22 @@ import { dirname } from 'node:path';
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
 import { SqliteAdapter, type SqliteDatabase, SqliteDialect, type SqliteStatement, sql } from 'kysely';
 import type { StoreDialect } from './dialect.ts';
+import { NotOpened, Unavailable } from './unavailable.ts';
 
 /** How long a start waits for the process before it to let go of the file. */
 const BUSY_MS = 1_000;
 const KEPT_STATEMENTS = 256;
+const DEEDS = ['update', 'delete'] as const;
 
 /** Result codes of SQLite, https://sqlite.org/rescode.html; the low byte of the extended ones. */
 const CODE = { busy: 5, locked: 6, readOnly: 8, ioError: 10, full: 13, cannotOpen: 14 } as const;
+const UNAVAILABLE: ReadonlySet<number | undefined> = new Set([
+  CODE.busy,
+  CODE.readOnly,
+  CODE.ioError,
+  CODE.full,
+  CODE.cannotOpen,
+]);
 
 /** SQLite has transactional DDL; Kysely leaves it unused by default, and a kill in a migration would leave half a schema. */
 class TransactionalAdapter extends SqliteAdapter {
@@ -27,7 +36,7 @@ class NodeSqliteDialect extends SqliteDialect {
 /**
  * The embedded database: one file, one process. The file is locked by the operating system for as long as it is open, so that a
  * second process is refused, and the lock of a process that was killed is gone with it.
- * Throws a plain sentence when the file is in use.
+ * @throws NotOpened when the file is in use
  */
 export function sqlite(file: string): StoreDialect {
   if (file !== ':memory:') mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
@@ -36,16 +45,20 @@ export function sqlite(file: string): StoreDialect {
     countedKey: sql`integer`,
     integer: 'integer',
     keyedTable: sql`without rowid`,
-    appendOnly: (table) =>
-      (['update', 'delete'] as const).map(
+    anew: sql``,
+    appendOnly(table, keptDays) {
+      const young = sql`when old.at > (unixepoch() - ${sql.lit((keptDays ?? 0) * 86_400)}) * 1000`;
+      return DEEDS.map(
         (deed) =>
           sql`create trigger ${sql.ref(`${table}_no_${deed}`)} before ${sql.raw(deed)} on ${sql.table(table)}
+              ${deed === 'delete' && keptDays !== undefined ? young : sql``}
               begin select raise(abort, 'this table is append-only'); end`,
-      ),
+      );
+    },
+    changeable: (table) => DEEDS.map((deed) => sql`drop trigger ${sql.ref(`${table}_no_${deed}`)}`),
     locksRows: false,
     alone: true,
-    unavailable: (error) =>
-      ([CODE.busy, CODE.readOnly, CODE.ioError, CODE.full, CODE.cannotOpen] as unknown[]).includes(codeOf(error)),
+    again: () => false,
   };
 }
 
@@ -60,9 +73,9 @@ function opened(file: string): DatabaseSync {
   } catch (error) {
     db.close();
     if (codeOf(error) !== CODE.busy && codeOf(error) !== CODE.locked) throw error;
-    throw new Error(`${file} is in use by another process: two gateways cannot share one embedded store`, {
-      cause: error,
-    });
+    throw new NotOpened(
+      `${file} 正被另一个进程使用，两个网关不能共用一个内置存储 / ${file} is in use by another process: two gateways cannot share one embedded store`,
+    );
   }
 }
 
@@ -87,7 +100,7 @@ function shim(db: DatabaseSync): SqliteDatabase {
       if (text === 'rollback' && !db.isTransaction) return noTransaction;
       let statement = kept.get(text);
       if (statement === undefined) {
-        statement = prepared(db.prepare(text));
+        statement = told(() => prepared(db.prepare(text)));
         if (kept.size >= KEPT_STATEMENTS) kept.delete(kept.keys().next().value as string);
         kept.set(text, statement);
       }
@@ -100,8 +113,16 @@ function prepared(statement: StatementSync): SqliteStatement {
   const given = (parameters: readonly unknown[]) => parameters as readonly SQLInputValue[];
   return {
     reader: statement.columns().length > 0,
-    all: (parameters) => statement.all(...given(parameters)),
-    run: (parameters) => statement.run(...given(parameters)),
+    all: (parameters) => told(() => statement.all(...given(parameters))),
+    run: (parameters) => told(() => statement.run(...given(parameters))),
     iterate: (parameters) => statement.iterate(...given(parameters)) as IterableIterator<unknown>,
   };
+}
+
+function told<T>(work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    throw UNAVAILABLE.has(codeOf(error)) ? new Unavailable(error) : error;
+  }
 }

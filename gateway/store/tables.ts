@@ -40,6 +40,10 @@ export interface Tables {
     /** [promisedBy, statutoryBy] */
     deadlines: string;
     decision: string | null;
+    owed: Generated<string>;
+    /** When what it owes is tried again; null when it owes nothing. */
+    owed_due: number | null;
+    owed_asked: Generated<number>;
   };
   envelopes: {
     /** Order of arrival: the age that `lease` goes by. */
@@ -83,10 +87,56 @@ export interface Tables {
   ledger: {
     seq: Generated<number>;
     id: string;
+    at: number;
+    phase: string;
+    officer_id: string;
     case_no: string | null;
+    application_no: string | null;
+    item_code: string;
+    type: string;
     holder_hash: string;
+    source: string | null;
+    state: string | null;
+    cached: number;
+    /** All of it, and what the hash is over; the columns before it repeat what is searched and counted by. */
     entry: string;
     hash: string;
   };
+  /** One row: the hash that the first row of the ledger follows, which is that of the last one deleted, or empty. Locked while rows are added. */
+  ledger_anchor: { id: number; hash: string };
+  /** What our own cases made; the state is the column's. */
+  register: {
+    seq: Generated<number>;
+    identifier: string;
+    holder_hash: string;
+    type: string;
+    number: string | null;
+    state: string;
+    certificate: string;
+    issued_at: number;
+    case_no: string;
+    step_no: string;
+  };
+  mandates: { id: string; holder_hash: string; recorded_at: number; mandate: string; revoked: string | null };
+  use_codes: { code_hash: string; app_key: string; expires_at: number; used_at: number | null; ticket: string };
+  handed_out: {
+    sm3: string;
+    original_sm3: string;
+    identifier: string | null;
+    type: string;
+    case_no: string | null;
+    application_no: string | null;
+    at: number;
+    annotated: number;
+  };
   nonces: { forget_at: number; app_key: string; nonce: string };
+  /** Where several nodes share the database. */
+  used_nonces: { app_key: string; nonce: string; forget_at: number };
+  /** `latest`: how many the last taking got. The rows of this and the next two are forgotten some time after `ends_at`. */
+  allotments: { party: string; period: string; taken: number; latest: number; ends_at: number };
+  claims: { what: string; holder: string; ends_at: number };
+  kept: { key: string; value: string; ends_at: number };
+  sequences: { name: string; next: number };
+  /** Events for others that are not published yet. */
+  public_events: { seq: Generated<number>; event: string };
 }
