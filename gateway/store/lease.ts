@@ -14,12 +14,13 @@ const MOST_WOKEN = 1_000;
  * The right to work on envelopes. A round first wakes what time has made ready: sleepers whose time has come, and leases that
  * ran out, which are in doubt from then on. Both by one small index, so that its cost does not grow with what was delivered.
  */
-export function makeLease({ db, dialect, group }: StoreParts): Pick<DeliveryStore, 'lease' | 'nextDue'> {
+export function makeLease({ db, dialect, group }: StoreParts): Pick<DeliveryStore, 'lease' | 'due'> {
   const wake = prepared((p: { now: Millis }) =>
     db
       .updateTable('envelopes')
       .set({
-        place: sql<Place>`case when exists (select 1 from cases where cases.case_no = envelopes.case_no and cases.held = 1)
+        // Not `exists`: PostgreSQL 18 answers that for many by reading all cases.
+        place: sql<Place>`case when (select cases.held from cases where cases.case_no = envelopes.case_no) = 1
                           then 'held' else 'ready' end`,
         in_doubt: sql<number>`case when place = 'leased' then 1 else in_doubt end`,
         wakes_at: null,
@@ -70,17 +71,25 @@ export function makeLease({ db, dialect, group }: StoreParts): Pick<DeliveryStor
       )
       .returningAll(),
   );
-  const first = (column: 'wakes_at' | 'answer_due') =>
-    db
-      .selectFrom('envelopes')
-      .select(`${column} as at`)
-      // Without it the partial index would not be used.
-      .where(column, 'is not', null)
-      .orderBy(column)
-      .limit(1)
-      .compile();
-  const firstWake = first('wakes_at');
-  const firstAnswer = first('answer_due');
+  // Each by the first of an index that keeps only what waits.
+  const due = db
+    .selectNoFrom((query) => [
+      query
+        .selectFrom('envelopes')
+        .select((e) => e.fn.min('wakes_at').as('at'))
+        .as('envelopes'),
+      query.selectFrom('envelopes').select('seq').where('place', '=', 'ready').limit(1).as('ready'),
+      query
+        .selectFrom('envelopes')
+        .select((e) => e.fn.min('answer_due').as('at'))
+        .as('answers'),
+      query.selectFrom('messages').select('received_at').where('message', 'is not', null).limit(1).as('kept'),
+      query
+        .selectFrom('cases')
+        .select((e) => e.fn.min('owed_due').as('at'))
+        .as('owed'),
+    ])
+    .compile();
 
   async function leaseLane(
     tx: Tx,
@@ -88,7 +97,15 @@ export function makeLease({ db, dialect, group }: StoreParts): Pick<DeliveryStor
     forMs: number,
     now: Millis,
   ): Promise<readonly Lease[]> {
-    const seen = await tx.first(look({ lane }));
+    // Two nodes that lease a lane at once would each see room for all of it. Whoever comes second looks again when the first is done.
+    const [alone, seen] = await Promise.all([
+      dialect.between === undefined ? { got: true } : tx.first(dialect.between.alone(`lane ${lane}`)),
+      tx.first(look({ lane })),
+    ]);
+    if (!alone?.got) {
+      tx.lanes.add(lane);
+      return [];
+    }
     const most = limit - (seen?.leased ?? 0);
     if (seen === undefined || seen.ready === null || seen.paused !== null || most <= 0) return [];
     const rows = await tx.rows(take({ lane, most, until: now + forMs, now }));
@@ -100,17 +117,18 @@ export function makeLease({ db, dialect, group }: StoreParts): Pick<DeliveryStor
     lease: ({ lanes, forMs, now }) =>
       group.run(async (tx) => {
         const asked = new Set(lanes.map(({ lane }) => lane));
-        for (const { lane } of await tx.rows(wake({ now }))) if (!asked.has(lane)) tx.lanes.add(lane);
-        const leases: Lease[] = [];
-        for (const lane of lanes) leases.push(...(await leaseLane(tx, lane, forMs, now)));
-        return leases;
+        const [woken, ...leases] = await Promise.all([
+          tx.rows(wake({ now })),
+          ...lanes.map((lane) => leaseLane(tx, lane, forMs, now)),
+        ]);
+        for (const { lane } of woken) if (!asked.has(lane)) tx.lanes.add(lane);
+        return leases.flat();
       }),
 
-    /** May be past: then something is due that nobody has taken yet. What is ready counts no more, its wake-up has been given. */
-    async nextDue() {
-      const found = await Promise.all([db.executeQuery(firstWake), db.executeQuery(firstAnswer)]);
-      const times = found.flatMap(({ rows }) => rows.map(({ at }) => at)).filter((at) => at !== null);
-      return times.length === 0 ? null : Math.min(...times);
+    async due() {
+      const { rows } = await db.executeQuery(due);
+      const { envelopes = null, ready = null, answers = null, kept = null, owed = null } = rows[0] ?? {};
+      return { envelopes, ready: ready !== null, answers, kept: kept !== null, owed };
     },
   };
 }

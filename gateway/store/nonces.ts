@@ -3,6 +3,7 @@ import type { Clock } from '../../contracts/ports/clock.ts';
 import { Unfit } from '../../contracts/ports/contract.ts';
 import type { Millis } from '../../contracts/ports/envelope.ts';
 import type { Nonces } from '../../contracts/ports/store.ts';
+import type { StoreDialect } from './dialect.ts';
 import type { Rider, Tx } from './group.ts';
 import { inserting, prepared } from './prepared.ts';
 import type { Tables } from './tables.ts';
@@ -27,10 +28,10 @@ interface WrittenBehind extends Nonces, Rider {
   stop(): void;
 }
 
-export function makeNonces(db: Kysely<Tables>, clock: Clock): WrittenBehind {
+export function makeNonces(db: Kysely<Tables>, dialect: StoreDialect, clock: Clock): WrittenBehind {
   /** Key → when to forget it, roughly in that order. */
   const known = new Map<string, Millis>();
-  const insert = inserting(db, 'nonces', KEY, KEY);
+  const insert = inserting(db, dialect, { into: 'nonces', columns: KEY, unlessTaken: KEY });
   const sweep = prepared((p: { now: Millis }) => db.deleteFrom('nonces').where('forget_at', '<', p.now));
   let unwritten: { forget_at: Millis; app_key: string; nonce: string }[] = [];
   let aboard = 0;
