@@ -1,13 +1,17 @@
 import { type Insertable, type Kysely, sql } from 'kysely';
 import type { CaseEvent, CaseRecord, Change, OutgoingEnvelope } from '../../contracts/ports/case.ts';
+import type { CertificateState, IssuedCertificate } from '../../contracts/ports/certificate.ts';
 import type { Clock } from '../../contracts/ports/clock.ts';
 import type { Millis } from '../../contracts/ports/envelope.ts';
+import type { Happening, PublicEvent, Publicly } from '../../contracts/ports/public-event.ts';
+import { PUBLIC_EVENTS } from '../../contracts/ports/store.ts';
 import type { StoreDialect } from './dialect.ts';
 import type { Tx } from './group.ts';
 import { type InLine, places } from './places.ts';
-import { inserting, prepared } from './prepared.ts';
+import { compilable, inserting, prepared } from './prepared.ts';
 import { type CaseRow, caseOf, changed, type EnvelopeRow, ended, OPEN, spared } from './rows.ts';
 import type { Place, Tables } from './tables.ts';
+import { adding, changing, each, reading } from './together.ts';
 
 /** A case as the transaction found it. */
 export interface Stored {
@@ -36,90 +40,128 @@ const ENVELOPE_COLUMNS = [
   'updated_at',
 ] as const;
 
+const CHANGED_OF_CASE = [
+  'state',
+  'held',
+  'messages',
+  'events',
+  'submission',
+  'certificates',
+  'steps',
+  'owed',
+  'owed_due',
+  'decision',
+] as const;
+
+const CHANGED_OF_ENVELOPE = [
+  'place',
+  'attempts',
+  'not_before',
+  'fence',
+  'wakes_at',
+  'in_doubt',
+  'fault',
+  'reason',
+  'number',
+  'delivered_at',
+  'answer_due',
+  'updated_at',
+] as const;
+
+/** 注销, GB/T 36903. */
+const CANCELLED: CertificateState = '04';
+
+const REGISTER_COLUMNS = [
+  'identifier',
+  'holder_hash',
+  'type',
+  'number',
+  'state',
+  'certificate',
+  'issued_at',
+  'case_no',
+  'step_no',
+] as const;
+
 export type CaseBook = ReturnType<typeof makeCaseBook>;
 
 /** The few writes that every happening is made of: a case, its events, its envelopes and their places in line. */
-export function makeCaseBook({ db, dialect, clock }: { db: Kysely<Tables>; dialect: StoreDialect; clock: Clock }) {
+export function makeCaseBook({
+  db,
+  dialect,
+  clock,
+  publicly,
+}: {
+  db: Kysely<Tables>;
+  dialect: StoreDialect;
+  clock: Clock;
+  /** Undefined where nobody publishes. */
+  publicly: Publicly | undefined;
+}) {
   const { locksRows } = dialect;
 
-  const caseByNo = prepared((p: { caseNo: string }) =>
-    db
-      .selectFrom('cases')
-      .selectAll()
-      .where('case_no', '=', p.caseNo)
-      .$if(locksRows, (query) => query.forUpdate()),
-  );
-  const envelopeById = prepared((p: { id: string }) =>
-    db
-      .selectFrom('envelopes')
-      .selectAll()
-      .where('id', '=', p.id)
-      .$if(locksRows, (query) => query.forUpdate()),
-  );
-  const saveCase = prepared(
-    (p: {
-      caseNo: string;
-      state: string;
-      held: number;
-      messages: number;
-      events: number;
-      submission: string;
-      steps: string;
-      decision: string | null;
-    }) =>
+  const casesByNo = reading(
+    dialect,
+    (asked) =>
       db
-        .updateTable('cases')
-        .set({
-          state: p.state,
-          held: p.held,
-          messages: p.messages,
-          events: p.events,
-          submission: p.submission,
-          steps: p.steps,
-          decision: p.decision,
-        })
-        .where('case_no', '=', p.caseNo),
+        .selectFrom('cases')
+        .selectAll()
+        .where(asked('case_no'))
+        // In one order, so that two nodes never wait for each other.
+        .orderBy('case_no')
+        .$if(locksRows, (query) => query.forUpdate()),
+    ({ case_no }) => case_no,
   );
-  const saveEnvelope = prepared((p: EnvelopeRow) =>
-    db
-      .updateTable('envelopes')
-      .set({
-        place: p.place,
-        attempts: p.attempts,
-        not_before: p.not_before,
-        fence: p.fence,
-        wakes_at: p.wakes_at,
-        in_doubt: p.in_doubt,
-        fault: p.fault,
-        reason: p.reason,
-        number: p.number,
-        delivered_at: p.delivered_at,
-        answer_due: p.answer_due,
-        updated_at: p.updated_at,
-      })
-      .where('seq', '=', p.seq),
+  const envelopesById = reading(
+    dialect,
+    (asked) =>
+      db
+        .selectFrom('envelopes')
+        .selectAll()
+        .where(asked('id'))
+        .orderBy('id')
+        .$if(locksRows, (query) => query.forUpdate()),
+    ({ id }) => id,
   );
-  const line = prepared((p: { caseNo: string }) =>
-    db
-      .selectFrom('envelopes')
-      .select(['seq', 'lane', 'not_before', sql<Place>`place`.as('place')])
-      .where('case_no', '=', p.caseNo)
-      .where('place', 'in', [...OPEN])
-      .orderBy('seq'),
+  const lines = reading(
+    dialect,
+    (asked) =>
+      db
+        .selectFrom('envelopes')
+        .select(['case_no', 'seq', 'lane', 'not_before', sql<Place>`place`.as('place')])
+        .where(asked('case_no'))
+        .where('place', 'in', [...OPEN])
+        .orderBy('seq')
+        // Or a lease that another node gives meanwhile would be written over.
+        .$if(locksRows, (query) => query.forUpdate()),
+    ({ case_no }) => case_no,
   );
-  const put = prepared((p: { seq: number; place: Place; wakesAt: Millis | null }) =>
-    db.updateTable('envelopes').set({ place: p.place, wakes_at: p.wakesAt }).where('seq', '=', p.seq),
-  );
+  const saveCase = changing(db, dialect, { table: 'cases', key: 'case_no', columns: CHANGED_OF_CASE });
+  const saveEnvelope = changing(db, dialect, { table: 'envelopes', key: 'seq', columns: CHANGED_OF_ENVELOPE });
+  const put = changing(db, dialect, { table: 'envelopes', key: 'seq', columns: ['place', 'wakes_at'] });
   const heldOf = prepared((p: { caseNo: string }) =>
     db.selectFrom('cases').select('held').where('case_no', '=', p.caseNo),
   );
-  const noAnswerDue = prepared((p: { caseNo: string; stepNo: string }) =>
-    db
-      .updateTable('envelopes')
-      .set({ answer_due: null })
-      .where('case_no', '=', p.caseNo)
-      .where('step_no', '=', p.stepNo)
-      .where('answer_due', 'is not', null),
+  const noAnswerDue = each(
+    dialect,
+    ['case_no', 'step_no'],
+    prepared((p: { case_no: string; step_no: string }) =>
+      db
+        .updateTable('envelopes')
+        .set({ answer_due: null })
+        .where('case_no', '=', p.case_no)
+        .where('step_no', '=', p.step_no)
+        .where('answer_due', 'is not', null),
+    ),
+    ({ rowsFrom }) =>
+      prepared((p: { rows: string }) =>
+        compilable(
+          db,
+          // Said so that the index of all answers that are awaited does not fit: it would be read whole for every few steps.
+          sql`update envelopes set answer_due = null from ${rowsFrom('envelopes', p.rows)} as step
+              where envelopes.case_no = step.case_no and envelopes.step_no = step.step_no and coalesce(envelopes.answer_due, 0) <> 0`,
+        ),
+      ),
   );
   const takeBack = prepared((p: { caseNo: string; stepNo: string; now: Millis }) =>
     db
@@ -133,22 +175,71 @@ export function makeCaseBook({ db, dialect, clock }: { db: Kysely<Tables>; diale
         OPEN.filter((place) => place !== 'leased'),
       ),
   );
-  const insertEnvelopes = inserting(db, 'envelopes', ENVELOPE_COLUMNS);
-  const insertEvents = inserting(db, 'events', ['case_no', 'no', 'event']);
+  const addEnvelopes = adding(db, dialect, { into: 'envelopes', columns: ENVELOPE_COLUMNS });
+  const addEvents = adding(db, dialect, { into: 'events', columns: ['case_no', 'no', 'event'] });
+  const addPublic = adding(db, dialect, { into: 'public_events', columns: ['event'] });
+  const ending = (p: { type: string; holderHash: string }) =>
+    db
+      .updateTable('register')
+      .set({ state: CANCELLED })
+      .where('holder_hash', '=', p.holderHash)
+      .where('type', '=', p.type)
+      .where('state', '=', '01');
+  const endAll = prepared(ending);
+  const endOne = prepared((p: { type: string; holderHash: string; number: string }) =>
+    ending(p).where('number', '=', p.number),
+  );
+  const insertRegistered = inserting(db, dialect, {
+    into: 'register',
+    columns: REGISTER_COLUMNS,
+    unlessTaken: ['identifier', 'holder_hash'],
+  });
 
   /** Gives the open envelopes of a case, and those about to be added, their places; returns those of the added. */
   async function arrange(tx: Tx, caseNo: string, held: boolean, added: readonly InLine[]): Promise<readonly Place[]> {
     const now = clock.now();
-    const before = await tx.rows(line({ caseNo }));
+    const before = await tx.together(lines, caseNo);
     const after = places([...before, ...added], held, now);
-    for (const [i, { seq, lane, place, not_before }] of before.entries()) {
-      const to = after[i] as Place;
-      if (to === place) continue;
-      tx.lanes.add(lane);
-      await tx.write(put({ seq, place: to, wakesAt: to === 'asleep' ? not_before : null }));
-    }
+    await Promise.all(
+      before.map(({ seq, lane, place, not_before }, i) => {
+        const to = after[i] as Place;
+        if (to === place) return undefined;
+        tx.lanes.add(lane);
+        return tx.together(put, { seq, place: to, wakes_at: to === 'asleep' ? not_before : null });
+      }),
+    );
     return after.slice(before.length);
   }
+
+  /** Nothing is asked about it any more. */
+  async function endStep(tx: Tx, caseNo: string, stepNo: string, after: CaseRecord): Promise<void> {
+    await tx.together(noAnswerDue, { case_no: caseNo, step_no: stepNo });
+    // What a department has answered has reached it; what it was spared must not reach it any more.
+    if (spared(after.steps, stepNo)) await tx.write(takeBack({ caseNo, stepNo, now: clock.now() }));
+  }
+
+  /** What ended goes first: the holder of the old may be the holder of the new. */
+  async function register(tx: Tx, { ended = [], issued = [] }: Change): Promise<void> {
+    for (const { type, holderHash, number } of ended) {
+      await tx.write(number === null ? endAll({ type, holderHash }) : endOne({ type, holderHash, number }));
+      tx.stale.push({ type, holderHash });
+    }
+    await tx.write(...insertRegistered(issued.map(registerRow)));
+    for (const { certificate, holderHash } of issued) tx.stale.push({ type: certificate.type, holderHash });
+  }
+
+  async function publish(tx: Tx, events: readonly PublicEvent[]): Promise<void> {
+    if (events.length === 0) return;
+    tx.lanes.add(PUBLIC_EVENTS);
+    await tx.together(
+      addPublic,
+      events.map((event) => ({ event: JSON.stringify(event) })),
+    );
+  }
+
+  /** What others may learn of it. */
+  const tell = (tx: Tx, happenings: readonly Happening[]): Promise<void> | undefined =>
+    publicly && publish(tx, happenings.flatMap(publicly));
 
   const eventRows = (caseNo: string, from: number, events: readonly CaseEvent[]) =>
     events.map((event, i) => ({ case_no: caseNo, no: from + i + 1, event: JSON.stringify(event) }));
@@ -161,16 +252,18 @@ export function makeCaseBook({ db, dialect, clock }: { db: Kysely<Tables>; diale
     },
 
     async find(tx: Tx, caseNo: string): Promise<Stored | undefined> {
-      const row = await tx.first(caseByNo({ caseNo }));
+      const [row] = await tx.together(casesByNo, caseNo);
       return row && { row, record: caseOf(row) };
     },
 
-    envelope: (tx: Tx, id: string): Promise<EnvelopeRow | undefined> => tx.first(envelopeById({ id })),
+    async envelope(tx: Tx, id: string): Promise<EnvelopeRow | undefined> {
+      return (await tx.together(envelopesById, id))[0];
+    },
 
     /** `place` may be a guess: `change` or `rearrange` after it sets it right. */
     async save(tx: Tx, row: EnvelopeRow): Promise<void> {
       tx.lanes.add(row.lane);
-      await tx.write(saveEnvelope({ ...row, updated_at: clock.now() }));
+      await tx.together(saveEnvelope, { ...row, updated_at: clock.now() });
     },
 
     async rearrange(tx: Tx, caseNo: string): Promise<void> {
@@ -182,25 +275,27 @@ export function makeCaseBook({ db, dialect, clock }: { db: Kysely<Tables>; diale
     async change(tx: Tx, { row, record }: Stored, change: Change, held = record.held): Promise<CaseRecord> {
       const after: CaseRecord = { ...changed(record, change), held };
       const { caseNo } = record;
-      await tx.write(
-        saveCase({
-          caseNo,
+      await Promise.all([
+        tx.together(saveCase, {
+          case_no: caseNo,
           state: after.state,
           held: held ? 1 : 0,
           messages: after.messages,
           events: row.events + change.events.length,
           submission: change.submission === undefined ? row.submission : JSON.stringify(after.submission),
+          certificates: change.certificates === undefined ? row.certificates : JSON.stringify(after.certificates),
           steps: JSON.stringify(after.steps),
+          owed: change.owed === undefined ? row.owed : JSON.stringify(after.owed),
+          owed_due: after.owed.length === 0 ? null : row.owed_due,
           decision: after.decision === null ? null : JSON.stringify(after.decision),
         }),
-        ...insertEvents(eventRows(caseNo, row.events, change.events)),
-      );
-      for (const { no } of change.steps ?? []) {
-        if (!ended(after.steps, no) || ended(record.steps, no)) continue;
-        await tx.write(noAnswerDue({ caseNo, stepNo: no }));
-        // What a department has answered has reached it; what it was spared must not reach it any more.
-        if (spared(after.steps, no)) await tx.write(takeBack({ caseNo, stepNo: no, now: clock.now() }));
-      }
+        tx.together(addEvents, eventRows(caseNo, row.events, change.events)),
+        tell(tx, [{ before: record, lines: row.events, change }]),
+        register(tx, change),
+        ...(change.steps ?? [])
+          .filter(({ no }) => ended(after.steps, no) && !ended(record.steps, no))
+          .map(({ no }) => endStep(tx, caseNo, no, after)),
+      ]);
       const added = change.outbox.map(inLine);
       const stand = await arrange(tx, caseNo, held, added);
       await this.send(
@@ -215,19 +310,49 @@ export function makeCaseBook({ db, dialect, clock }: { db: Kysely<Tables>; diale
       if (outgoing.length === 0) return;
       const now = clock.now();
       for (const { envelope } of outgoing) tx.lanes.add(envelope.to);
-      await tx.write(...insertEnvelopes(outgoing.map(({ envelope, place }) => envelopeRow(envelope, place, now))));
+      await tx.together(
+        addEnvelopes,
+        outgoing.map(({ envelope, place }) => envelopeRow(envelope, place, now)),
+      );
     },
 
     /** The first events of new cases. */
-    async note(tx: Tx, cases: readonly { caseNo: string; events: readonly CaseEvent[] }[]): Promise<void> {
-      await tx.write(...insertEvents(cases.flatMap(({ caseNo, events }) => eventRows(caseNo, 0, events))));
+    async note(tx: Tx, cases: readonly Omit<Happening, 'lines'>[]): Promise<void> {
+      await Promise.all([
+        tx.together(
+          addEvents,
+          cases.flatMap(({ before, change }) => eventRows(before.caseNo, 0, change.events)),
+        ),
+        tell(
+          tx,
+          cases.map((one) => ({ ...one, lines: 0 })),
+        ),
+      ]);
     },
+
+    /** Events for others that are of no case. */
+    publish,
   };
 }
 
 /** A new envelope is due at once. */
 export function inLine(envelope: OutgoingEnvelope): InLine {
   return { lane: envelope.to, place: envelope.parked === undefined ? 'ready' : 'parked', not_before: 0 };
+}
+
+function registerRow({ certificate, holderHash, issuedAt, caseNo, stepNo }: IssuedCertificate) {
+  const { identifier, type, number, state } = certificate;
+  return {
+    identifier,
+    holder_hash: holderHash,
+    type,
+    number,
+    state,
+    certificate: JSON.stringify(certificate),
+    issued_at: issuedAt,
+    case_no: caseNo,
+    step_no: stepNo,
+  };
 }
 
 function envelopeRow(

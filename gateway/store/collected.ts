@@ -7,6 +7,7 @@ import type { Tx } from './group.ts';
 import type { StoreParts } from './parts.ts';
 import { prepared } from './prepared.ts';
 import { changed, type EnvelopeRow, ended, envelopeOf } from './rows.ts';
+import { Unavailable } from './unavailable.ts';
 
 /** Messages kept for one party without an envelope they belong to; the next is answered 503, and stays with the party. */
 const MOST_KEPT = 1_000;
@@ -123,6 +124,7 @@ export function makeCollected({
         for (const one of tried) {
           // One that cannot be applied stays kept, where a person sees it, and must not keep the others back. A Fault is the caller's own word.
           if (one.status === 'fulfilled') matched += one.value === 'applied' ? 1 : 0;
+          else if (one.reason instanceof Unavailable) throw one.reason;
           else if (!(one.reason instanceof Fault))
             log.error('a kept message could not be applied', { error: one.reason });
         }

@@ -13,7 +13,7 @@ type Outcomes = Pick<DeliveryStore, 'delivered' | 'refused' | 'postponed' | 'par
 const LAST_DELIVERED_MS = 1_000;
 
 /** The word of whoever held a lease, and what follows from it in the case, in one transaction. */
-export function makeOutcomes({ db, group, book, clock }: StoreParts): Outcomes {
+export function makeOutcomes({ db, dialect, group, book, clock }: StoreParts): Outcomes {
   const noteDelivery = prepared((p: { lane: Party; at: Millis }) =>
     db
       .insertInto('lanes')
@@ -27,7 +27,8 @@ export function makeOutcomes({ db, group, book, clock }: StoreParts): Outcomes {
       .where('answer_due', '<=', p.now)
       .where('lane', '=', p.party)
       .orderBy('answer_due')
-      .limit(p.limit),
+      .limit(p.limit)
+      .$if(dialect.locksRows, (rows) => rows.forUpdate().skipLocked()),
   );
   const askAgain = prepared((p: { seq: number; at: Millis | null; asked: number }) =>
     db.updateTable('envelopes').set({ answer_due: p.at, asked: p.asked }).where('seq', '=', p.seq),
@@ -45,10 +46,10 @@ export function makeOutcomes({ db, group, book, clock }: StoreParts): Outcomes {
     advance: Advance,
     become: (row: EnvelopeRow, after: CaseRecord, tx: Tx) => Partial<EnvelopeRow> | Promise<Partial<EnvelopeRow>>,
   ): Promise<Recorded> {
-    return group.run(async (tx) => {
-      const row = await ours(tx, lease);
+    return group.runFor(lease.envelope.caseNo, async (tx) => {
+      // The case before its envelope, as whoever arranges a case locks them: two nodes then wait for each other in turn, and not in a circle.
+      const [stored, row] = await Promise.all([book.caseOf(tx, lease.envelope.caseNo), ours(tx, lease)]);
       if (row === undefined) return 'overtaken';
-      const stored = await book.caseOf(tx, row.case_no);
       const change = await advance(stored.record);
       const after = changed(stored.record, change);
       const next = { ...row, fence: row.fence + 1, wakes_at: null, ...(await become(row, after, tx)) };
@@ -65,7 +66,10 @@ export function makeOutcomes({ db, group, book, clock }: StoreParts): Outcomes {
       outcome(lease, advance, async (row, after, tx) => {
         const now = clock.now();
         if (now - (noted.get(row.lane) ?? 0) >= LAST_DELIVERED_MS) {
-          await tx.write(noteDelivery({ lane: row.lane, at: now }));
+          const note = noteDelivery({ lane: row.lane, at: now });
+          // A row that every node writes: held until the commit, transactions would wait for each other. It only tells, so it need not be part of one.
+          if (dialect.locksRows) db.executeQuery(note).catch(() => {});
+          else await tx.write(note);
           noted.set(row.lane, now);
         }
         return {
@@ -104,12 +108,11 @@ export function makeOutcomes({ db, group, book, clock }: StoreParts): Outcomes {
       })),
 
     returned: (lease) =>
-      group.run(async (tx) => {
-        const row = await ours(tx, lease);
+      group.runFor(lease.envelope.caseNo, async (tx) => {
+        const [{ record }, row] = await Promise.all([book.caseOf(tx, lease.envelope.caseNo), ours(tx, lease)]);
         if (row === undefined) return 'overtaken';
         // The doubt of a lease that ran out meanwhile is lifted: its holder says that nothing was sent.
         const in_doubt = lease.inDoubt ? 1 : 0;
-        const { record } = await book.caseOf(tx, row.case_no);
         const next: EnvelopeRow = { ...row, fence: row.fence + 1, wakes_at: null, place: 'ready', in_doubt };
         await book.save(tx, spared(record.steps, row.step_no) ? takenBack(next) : next);
         await book.rearrange(tx, row.case_no);

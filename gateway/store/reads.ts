@@ -11,7 +11,7 @@ import type { Place } from './tables.ts';
 type Reads = Omit<CaseReads, 'unmatched'>;
 
 /** What anybody may ask. Reads wait for the transaction under way, so they never see what is not yet on disk. */
-export function makeReads({ db }: Pick<StoreParts, 'db'>): Reads {
+export function makeReads({ db, dialect }: Pick<StoreParts, 'db' | 'dialect'>): Reads {
   const caseByNo = prepared((p: { caseNo: string }) =>
     db.selectFrom('cases').selectAll().where('case_no', '=', p.caseNo),
   );
@@ -71,6 +71,7 @@ export function makeReads({ db }: Pick<StoreParts, 'db'>): Reads {
         .orderBy('accepted_at', 'desc')
         .orderBy('seq', 'desc')
         .limit(filter.limit + 1)
+        .modifyEnd(dialect.anew)
         .execute();
       return paged(rows, filter.limit, caseOf, (row) => [row.accepted_at, row.seq]);
     },
@@ -103,6 +104,7 @@ export function makeReads({ db }: Pick<StoreParts, 'db'>): Reads {
       const rows = await query
         .orderBy('seq')
         .limit(limit + 1)
+        .modifyEnd(dialect.anew)
         .execute();
       return paged(rows, limit, viewOf, ({ seq }) => [seq]);
     },

@@ -15,6 +15,7 @@ export function caseOf(row: CaseRow): CaseRecord {
     queryCode: row.query_code,
     submission: JSON.parse(row.submission),
     certificates: JSON.parse(row.certificates),
+    owed: JSON.parse(row.owed),
     traceparent: row.traceparent,
     state: row.state as CaseRecord['state'],
     steps: JSON.parse(row.steps),
@@ -86,6 +87,8 @@ export function changed(record: CaseRecord, change: Change): CaseRecord {
     state: change.state ?? record.state,
     decision: change.decision ?? record.decision,
     submission: change.submission ?? record.submission,
+    certificates: change.certificates ?? record.certificates,
+    owed: change.owed ?? record.owed,
     steps: record.steps.map((step) => steps.get(step.no) ?? step),
     messages: record.messages + change.outbox.filter(({ stepNo }) => stepNo === null).length,
   };
