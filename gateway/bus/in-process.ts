@@ -1,5 +1,6 @@
 import type { Bus } from '../../contracts/ports/bus.ts';
 import type { Party } from '../../contracts/ports/envelope.ts';
+import type { News, NewsCarrier } from '../../contracts/ports/news.ts';
 import type { Lease } from '../../contracts/ports/store.ts';
 
 interface Lane {
@@ -9,8 +10,16 @@ interface Lane {
 }
 
 /** The bus of one process: a bounded queue for each lane. @param limit leases a lane may hold; `publish` rejects beyond it */
-export function inProcessBus({ limit = 1_000 }: { readonly limit?: number } = {}): Bus {
+export function inProcessBus({
+  limit = 1_000,
+  beyond,
+}: {
+  readonly limit?: number;
+  /** What carries news to other nodes; without it they reach this process alone. */
+  readonly beyond?: NewsCarrier | undefined;
+} = {}): Bus {
   const lanes = new Map<Party, Lane>();
+  const listeners = new Set<(news: News) => void>();
   let closed = false;
 
   const laneOf = (name: Party): Lane => {
@@ -58,8 +67,20 @@ export function inProcessBus({ limit = 1_000 }: { readonly limit?: number } = {}
       };
     },
 
+    async announce(news) {
+      if (beyond !== undefined) return beyond.announce(news);
+      for (const listener of listeners) listener(news);
+    },
+
+    hear(listener) {
+      if (beyond !== undefined) return beyond.hear(listener);
+      listeners.add(listener);
+      return () => void listeners.delete(listener);
+    },
+
     async close() {
       closed = true;
+      listeners.clear();
       await Promise.all([...lanes.values()].flatMap(({ underWay }) => [...underWay]));
       lanes.clear();
     },

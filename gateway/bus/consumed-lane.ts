@@ -1,0 +1,247 @@
+import type { Clock } from '../../contracts/ports/clock.ts';
+import type { Party } from '../../contracts/ports/envelope.ts';
+import type { Logger } from '../../contracts/ports/logger.ts';
+import type { Lease } from '../../contracts/ports/store.ts';
+import type { Channel, ChannelModel, ConsumeMessage, GetMessage } from './connection.ts';
+import { read } from './lease-message.ts';
+import { TooLate, within } from './within.ts';
+
+export interface LaneParts {
+  readonly lane: Party;
+  readonly queue: string;
+  readonly handle: (lease: Lease) => Promise<void>;
+  readonly concurrency: number;
+  /** Makes sure that the queue is there. */
+  readonly assertQueue: (channel: Channel) => Promise<void>;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** A message in hand, and the channel it has to be acknowledged on. */
+interface Arrived {
+  readonly lease: Lease;
+  readonly done: () => void;
+}
+
+const FIRST_REST_MS = 200;
+const LONGEST_REST_MS = 15_000;
+/** For each of the broker's words in a stop. */
+const WORD_MS = 2_000;
+/** A queue that does not answer for so long, on a connection that does, never will: it has lost its leader (rabbitmq-server #10070). */
+const TAKE_MS = 10_000;
+/** The broker itself waits for such a queue before it deletes it by force. */
+const DELETE_MS = 30_000;
+
+/**
+ * One lane's queue, consumed on a channel of its own, so that what befalls one lane's queue befalls no other lane.
+ *
+ * A message is handled at most once, over all nodes: one that the broker gives out again (`redelivered`) was in another's hands, who may be sending it still.
+ * It is dropped; its lease runs out, and whoever leases the envelope next is told that it is in doubt, and asks before it sends.
+ */
+export class ConsumedLane {
+  readonly #parts: LaneParts;
+  readonly #waiting: Arrived[] = [];
+  readonly #underWay = new Set<Promise<void>>();
+  #model: ChannelModel | undefined;
+  #consuming: { readonly channel: Channel; readonly tag: string } | undefined;
+  #giveBack: ((lease: Lease) => Promise<void>) | undefined;
+  #givingBack: Promise<unknown>[] = [];
+  #stopping = false;
+  #lame = false;
+  #failures = 0;
+  #stopTimer = () => {};
+
+  constructor(parts: LaneParts) {
+    this.#parts = parts;
+  }
+
+  /** Consumes on this connection from now on. Resolves when it does, or has failed and will be tried again. */
+  async take(model: ChannelModel): Promise<void> {
+    if (this.#model === model) return;
+    this.#model = model;
+    await this.#consume(model);
+  }
+
+  async #consume(model: ChannelModel): Promise<void> {
+    const { lane, queue, log } = this.#parts;
+    try {
+      if (this.#lame) {
+        log.warn('the queue of a lane does not answer; it is made anew', { lane });
+        await within(deleted(model, queue), DELETE_MS, `deleting ${queue}`, this.#parts.clock);
+        this.#lame = false;
+      }
+      await this.#begin(model);
+      this.#failures = 0;
+    } catch (error) {
+      this.#lame ||= error instanceof TooLate;
+      this.#again(model, error);
+    }
+  }
+
+  async #begin(model: ChannelModel): Promise<void> {
+    const { queue, concurrency, assertQueue, clock } = this.#parts;
+    const channel = await model.createChannel();
+    let ended: unknown;
+    const end = (reason: unknown): void => {
+      ended = reason;
+      this.#ended(channel, reason);
+    };
+    // Without one, a channel ends with its connection.
+    channel.on('error', end);
+    const consuming = async (): Promise<string> => {
+      await assertQueue(channel);
+      await channel.prefetch(concurrency);
+      const { consumerTag } = await channel.consume(queue, (message) => {
+        if (message !== null) return this.#arrived(channel, message);
+        close(channel);
+        end(new Error('its queue was deleted'));
+      });
+      return consumerTag;
+    };
+    const begun = consuming();
+    try {
+      const tag = await within(begun, TAKE_MS, `consuming ${queue}`, clock);
+      if (ended !== undefined) throw ended;
+      if (this.#stopping || this.#model !== model) close(channel);
+      else this.#consuming = { channel, tag };
+    } catch (error) {
+      // Should it come to consume after all, it is one too many.
+      begun.catch(() => {}).finally(() => close(channel));
+      throw error;
+    }
+  }
+
+  /** The connection is gone. What is in hand and not begun is ours all the same: nobody else handles what is given out again. */
+  lost(): void {
+    this.#model = undefined;
+    this.#consuming = undefined;
+    this.#stopTimer();
+  }
+
+  /**
+   * No new call. What is in hand or lies in the queue is given to `returned`: were there nobody else to consume it, it would only run out. Without `returned`,
+   * what is in hand runs out, and what lies in the queue is left to others.
+   */
+  async stop(returned?: (lease: Lease) => Promise<void>): Promise<void> {
+    const { clock } = this.#parts;
+    this.#stopping = true;
+    this.#stopTimer();
+    this.#giveBack = returned;
+    const consuming = this.#consuming;
+    this.#consuming = undefined;
+    this.#pump();
+    if (consuming !== undefined) {
+      // A broker that does not answer gives it to others when the connection ends.
+      await within(this.#leave(consuming, returned !== undefined), WORD_MS, 'leaving a lane', clock).catch(() => {});
+    }
+    await Promise.allSettled([...this.#underWay, ...this.#givingBack]);
+    await within(consuming?.channel.close() ?? Promise.resolve(), WORD_MS, 'closing a channel', clock).catch(() => {});
+  }
+
+  async #leave({ channel, tag }: { readonly channel: Channel; readonly tag: string }, drain: boolean): Promise<void> {
+    const { queue } = this.#parts;
+    await channel.cancel(tag);
+    if (!drain) return;
+    // Not until it is empty: others may publish what we give back, and it would go round.
+    const { messageCount } = await channel.checkQueue(queue);
+    for (let n = 0; n < messageCount; n += 1) {
+      const message = await channel.get(queue);
+      if (message === false) return;
+      this.#arrived(channel, message);
+    }
+  }
+
+  #arrived(channel: Channel, message: GetMessage | ConsumeMessage): void {
+    const { lane, log } = this.#parts;
+    const done = (): void => {
+      try {
+        channel.ack(message);
+      } catch {
+        // The channel has ended: the broker gives it out again, and whoever gets it drops it.
+      }
+    };
+    const lease = read(message);
+    if ('unreadable' in lease) {
+      log.error('a message on a lane cannot be read; its lease runs out', { lane, reason: lease.unreadable });
+      done();
+    } else if (message.fields.redelivered) {
+      log.warn('a lease was in another hand before; it runs out', { lane, envelope: lease.envelope.id });
+      done();
+    } else {
+      this.#waiting.push({ lease, done });
+      this.#pump();
+    }
+  }
+
+  #pump(): void {
+    const { concurrency, clock, lane, log } = this.#parts;
+    // After a lost connection the old ones are still under way, and the broker counts from nought.
+    while (this.#stopping || this.#underWay.size < concurrency) {
+      const arrived = this.#waiting.shift();
+      if (arrived === undefined) return;
+      const { lease, done } = arrived;
+      if (lease.until <= clock.now()) {
+        log.info('a lease came too late', { lane, envelope: lease.envelope.id });
+        done();
+      } else if (this.#stopping) this.#return(arrived);
+      else this.#handle(arrived);
+    }
+  }
+
+  #handle({ lease, done }: Arrived): void {
+    const { handle, lane, log } = this.#parts;
+    const work = handle(lease)
+      .catch((error: unknown) => log.error('a lease was not handled', { lane, envelope: lease.envelope.id, error }))
+      .finally(() => {
+        this.#underWay.delete(work);
+        done();
+        this.#pump();
+      });
+    this.#underWay.add(work);
+  }
+
+  #return({ lease, done }: Arrived): void {
+    const { lane, log } = this.#parts;
+    this.#givingBack.push(
+      Promise.resolve(this.#giveBack?.(lease))
+        .catch((error: unknown) =>
+          log.warn('a lease could not be given back; it runs out', { lane, envelope: lease.envelope.id, error }),
+        )
+        .finally(done),
+    );
+  }
+
+  #ended(channel: Channel, reason: unknown): void {
+    if (this.#consuming?.channel !== channel) return;
+    this.#consuming = undefined;
+    if (this.#model !== undefined) this.#again(this.#model, reason);
+  }
+
+  #again(model: ChannelModel, reason: unknown): void {
+    // With the connection everything is taken up anew.
+    if (this.#stopping || this.#model !== model) return;
+    const { lane, clock, log } = this.#parts;
+    log.warn('a lane is not consumed; taking it up again', {
+      lane,
+      reason: reason instanceof Error ? reason.message : String(reason),
+    });
+    const longest = Math.min(FIRST_REST_MS * 2 ** this.#failures, LONGEST_REST_MS);
+    this.#failures += 1;
+    this.#stopTimer();
+    this.#stopTimer = clock.after(longest * (0.5 + clock.random() / 2), () => {
+      if (this.#model === model && !this.#stopping) void this.#consume(model);
+    });
+  }
+}
+
+function close(channel: Channel): void {
+  // The channel may have ended already.
+  channel.close().catch(() => {});
+}
+
+async function deleted(model: ChannelModel, queue: string): Promise<void> {
+  const channel = await model.createChannel();
+  channel.on('error', () => {});
+  await channel.deleteQueue(queue);
+  close(channel);
+}
