@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { Unfit } from '../../contracts/ports/contract.ts';
 import type { Answer } from '../../contracts/ports/envelope.ts';
 import { type EngineOptions, engine, REPLIES } from '../../test/support/engine.ts';
 import { settle } from '../../test/support/virtual-clock.ts';
@@ -154,12 +155,16 @@ describe('a push', () => {
     assert.equal((await step(caseNo))?.state, 'WAITING_RECEIPT');
   });
 
-  test('when our store does not take it, the party is told to send it again', async (t) => {
+  test('when our store does not take it, the party is told to send it again; it rings, unless the store is away', async (t) => {
+    let why: Error = new Unfit(503, 'storeUnavailable', { zh: '暂时不可用', en: 'away' });
     const { delivery, of } = await engine(t, {
-      aroundStore: (store) => ({ ...store, collected: () => Promise.reject(new Error('away')) }),
+      aroundStore: (store) => ({ ...store, collected: () => Promise.reject(why) }),
     });
-    const reply = await delivery.departments.callback('tea-office', push('no-01', DONE), TRACE);
-    assert.equal(said(reply), '400 not taken: notKept');
+    const pushed = () => delivery.departments.callback('tea-office', push('no-01', DONE), TRACE);
+    assert.equal(said(await pushed()), '400 not taken: notKept');
+    assert.deepEqual([of('error').length, of('warn').length], [0, 1]);
+    why = new Error('a bug');
+    assert.equal(said(await pushed()), '400 not taken: notKept');
     assert.equal(of('error')[0]?.message, 'a message could not be kept; the party is told so');
   });
 
@@ -201,8 +206,8 @@ function callbackByNumber(delivery: Awaited<ReturnType<typeof engine>>['delivery
       assert.ok(live !== undefined);
       const adapter = live.adapter as { callback: NonNullable<typeof live.adapter.callback> };
       const usual = adapter.callback;
-      adapter.callback = async (_request, accept) => {
-        kept = await accept({ from: 'somebody-else', about: { number }, dedupe: number, at: 5, answer });
+      adapter.callback = async (_request, inbox) => {
+        kept = await inbox.accept({ from: 'somebody-else', about: { number }, dedupe: number, at: 5, answer });
         return { status: 200, headers: {}, body: new Uint8Array() };
       };
       await delivery.departments.callback('tea-office', push('x', answer), TRACE);

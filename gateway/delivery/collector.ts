@@ -6,11 +6,12 @@ import { FAULT_POLICY, Fault } from '../../contracts/ports/fault.ts';
 import type { Logger } from '../../contracts/ports/logger.ts';
 import type { Routing } from '../../contracts/ports/routing.ts';
 import type { AwaitedAnswer, CaseReads, CaseStore, DeliveryStore, DeskStore } from '../../contracts/ports/store.ts';
+import { isAway } from './away.ts';
 import { checkAnswer, deliverableOf, type LiveParty } from './party.ts';
 
 export interface CollectorParts {
   readonly store: CaseStore &
-    Pick<DeliveryStore, 'awaiting'> &
+    Pick<DeliveryStore, 'awaiting' | 'due'> &
     Pick<DeskStore, 'paused'> &
     Pick<CaseReads, 'unmatched' | 'lanes'>;
   readonly routing: Routing;
@@ -39,6 +40,9 @@ export class Collector {
   readonly #asking = new Map<Party, Promise<void>>();
   #sweeping: Promise<void> = Promise.resolve();
   #sweptAt: Millis = Number.NEGATIVE_INFINITY;
+  /** When it looks next; a look that is under way ends with another time. */
+  #looksAt: Millis = Number.POSITIVE_INFINITY;
+  #expected: Millis = Number.POSITIVE_INFINITY;
   #stopTimer = () => {};
   #running = false;
 
@@ -57,7 +61,8 @@ export class Collector {
         return await store.collected({ ...message, from: party }, this.#advance);
       } catch (error) {
         if (error instanceof Fault) throw error;
-        log.error('a message could not be kept; the party is told so', { party, error });
+        const level = isAway(error) ? 'warn' : 'error';
+        log[level]('a message could not be kept; the party is told so', { party, error });
         const reason = { code: 'notKept', zh: '暂时无法接收，请稍后重送', en: 'it could not be kept; send it again' };
         throw new Fault('busy', { until: clock.now() + NOT_KEPT_MS, reason, cause: error });
       }
@@ -76,7 +81,13 @@ export class Collector {
 
   start(): void {
     this.#running = true;
-    this.#schedule();
+    this.#lookIn(LEAST_LOOK_MS);
+  }
+
+  /** An answer is to be asked for then. */
+  expect(at: Millis): void {
+    this.#expected = Math.min(this.#expected, at);
+    if (this.#running && at < this.#looksAt) this.#lookIn(at - this.#parts.clock.now());
   }
 
   /** Resolves when no question is under way any more. */
@@ -109,25 +120,35 @@ export class Collector {
     };
   };
 
-  /** As often as the most impatient party is to be asked, and no more seldom than the sweep. */
-  #schedule(): void {
-    const { clock, sweepMs } = this.#parts;
-    const delays = this.#asked().flatMap(({ facts }) => facts.terms.askAfterMs);
-    const wait = Math.min(sweepMs, ...delays.map((ms) => Math.max(LEAST_LOOK_MS, ms / 2)));
-    this.#stopTimer = clock.after(wait, () => void this.#look().then(() => this.#running && this.#schedule()));
+  #lookIn(ms: number): void {
+    const { clock } = this.#parts;
+    const wait = Math.max(LEAST_LOOK_MS, ms);
+    this.#stopTimer();
+    this.#looksAt = clock.now() + wait;
+    this.#stopTimer = clock.after(wait, () => {
+      // Nothing that is expected from here on is seen by this look.
+      this.#looksAt = Number.NEGATIVE_INFINITY;
+      this.#expected = Number.POSITIVE_INFINITY;
+      void this.#look().then((ms) => {
+        if (this.#running) this.#lookIn(Math.min(ms, this.#expected - clock.now()));
+      });
+    });
   }
 
-  async #look(): Promise<void> {
+  /** How long until the next one, ms: until an answer is due, and the sweep at the latest. Never rejects. */
+  async #look(): Promise<number> {
     const { store, clock, log, sweepMs } = this.#parts;
-    const now = clock.now();
-    if (now - this.#sweptAt >= sweepMs) {
-      this.#sweptAt = now;
-      this.#sweeping = this.rematch(null).then(() => this.#ring());
-    }
-    const idle = this.#asked().filter(({ facts }) => !this.#asking.has(facts.party));
-    if (idle.length === 0) return;
     try {
-      const lanes = await store.lanes();
+      const due = await store.due();
+      const now = clock.now();
+      if (due.kept && now - this.#sweptAt >= sweepMs) {
+        this.#sweptAt = now;
+        this.#sweeping = this.rematch(null).then(() => this.#ring());
+      }
+      if (due.answers === null) return sweepMs;
+      if (due.answers > now) return Math.min(sweepMs, due.answers - now);
+      const idle = this.#asked().filter(({ facts }) => !this.#asking.has(facts.party));
+      const lanes = idle.length === 0 ? [] : await store.lanes();
       for (const live of idle) {
         const { party } = live.facts;
         // A lane that was stopped is not asked either, until a person lets it go on.
@@ -140,6 +161,8 @@ export class Collector {
     } catch (error) {
       log.warn('collecting could not reach the store; it looks again', { error });
     }
+    // What is due and not asked for now (its lane is stopped, its party away) is looked at as often as the most impatient party is to be asked.
+    return Math.min(sweepMs, ...this.#asked().flatMap(({ facts }) => facts.terms.askAfterMs.map((ms) => ms / 2)));
   }
 
   #asked(): readonly LiveParty[] {
@@ -160,6 +183,7 @@ export class Collector {
           now: clock.now(),
           scheduleMs: terms.askAfterMs,
         });
+        if (awaited.length > 0) this.expect(clock.now() + Math.min(...terms.askAfterMs));
         const there = await Promise.all(awaited.map((one) => this.#ask(live, one)));
         if (!this.#running || awaited.length < terms.concurrency || there.includes(false)) return;
       }

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { engine, SETTINGS } from '../../test/support/engine.ts';
+import type { Certificate, CertificateQuery } from '../../contracts/ports/certificate.ts';
+import { Fault, type FaultKind } from '../../contracts/ports/fault.ts';
+import { engine, REPLIES, SETTINGS } from '../../test/support/engine.ts';
 import { settle } from '../../test/support/virtual-clock.ts';
 
 const DONE = { outcome: 'done' as const, result: { leaf: 'green' } };
@@ -41,13 +43,35 @@ describe('the relay', () => {
     for (const no of ['A1', 'A2']) await submit(no);
     await clock.pass(10_000);
     assert.equal((await envelopes('waiting')).length, 2);
-    assert.ok(tries >= 5 && tries <= 14, `${tries} tries in ten seconds`);
+    // Both at once, in each round.
+    assert.ok(tries >= 10 && tries <= 28, `${tries} tries in ten seconds`);
     away = false;
     await clock.until('both', () => office.book.length === 2);
     assert.ok(
       office.asked.every((each) => each.startsWith('deliver')),
       office.asked.join(),
     );
+  });
+
+  test('all that a round leased is published at once: a bus that answers slowly is waited for once', async (t) => {
+    let atOnce = 0;
+    let most = 0;
+    const { submit, clock, office } = await engine(t, {
+      terms: { concurrency: 3 },
+      aroundBus: (bus) => ({
+        ...bus,
+        publish: async (lane, lease) => {
+          most = Math.max(most, ++atOnce);
+          await new Promise<void>((resolve) => void clock.after(20, resolve));
+          atOnce -= 1;
+          await bus.publish(lane, lease);
+        },
+      }),
+    });
+    office.answer = DONE;
+    for (const no of ['A1', 'A2', 'A3', 'A4']) await submit(no);
+    await clock.until('all', () => office.book.length === 4);
+    assert.ok(most > 1, `${most} at once`);
   });
 
   test('wake-ups that come together are one round, and an answer that is overdue makes nobody run', async (t) => {
@@ -74,6 +98,27 @@ describe('the relay', () => {
     assert.ok(rounds <= 2, `${rounds} rounds for a hundred wake-ups`);
     await clock.pass(10_000);
     assert.ok(rounds <= 50, `${rounds} rounds in ten seconds`);
+  });
+
+  test('an idle node asks the store next to nothing: small reads, a dozen a minute', async (t) => {
+    const asked: string[] = [];
+    const { clock } = await engine(t, {
+      facts: REPLIES.later,
+      terms: { askAfterMs: [1_000] },
+      aroundStore: (store) =>
+        new Proxy(store, {
+          get(target, name) {
+            asked.push(String(name));
+            return Reflect.get(target, name);
+          },
+        }),
+    });
+    await clock.pass(5_000, 100);
+    asked.length = 0;
+    await clock.pass(600_000, 1_000);
+    assert.deepEqual([...new Set(asked)], ['due']);
+    // The relay and the collector, each once a sweep.
+    assert.ok(asked.length <= 600_000 / SETTINGS.sweepMs + 600_000 / SETTINGS.askSweepMs + 2, `${asked.length}`);
   });
 
   test('a store that is away is looked for again, and what was woken meanwhile goes on', async (t) => {
@@ -253,13 +298,102 @@ describe('parties while it runs', () => {
     });
     const source = delivery.sources().get('tea-office');
     assert.deepEqual(source?.types, ['T1']);
-    const query = {
-      holder: { name: '张样例', idType: '111', idNo: '331124199001010011' },
-      type: 'T1',
-      purpose: { itemCode: 'item', clerk: { officerId: 'c1' }, basis: 'law' },
-      hints: {},
-    };
-    assert.deepEqual(await source?.ask(query, '00-1-1-01'), []);
+    assert.deepEqual(await source?.ask(QUERY, '00-1-1-01'), []);
     assert.ok(told.includes('called tea-office certificates done'));
   });
+
+  test('a file is one call from its first byte to its last: the deadline covers both, and so does the slot', async (t) => {
+    const { office, delivery, clock, told } = await engine(t, { terms: { deadlineMs: 5_000, concurrency: 1 } });
+    const facts = delivery.party('tea-office')?.facts;
+    assert.ok(facts !== undefined);
+    let stalls = false;
+    async function* leaves(signal: AbortSignal): AsyncGenerator<Uint8Array> {
+      yield Buffer.from('green ');
+      if (stalls)
+        await new Promise((_, reject) =>
+          signal.addEventListener('abort', () => reject(fault('unreachable', 'silence')), { once: true }),
+        );
+      yield Buffer.from('leaves');
+    }
+    await delivery.connect({
+      facts: { ...facts, certificates: ['T1'], documents: ['T1'] },
+      adapter: {
+        ...office.adapter(),
+        certificates: async () => [],
+        document: async (_certificate, _query, { signal }) => ({
+          mediaType: 'application/pdf',
+          bytes: leaves(signal),
+        }),
+      },
+    });
+    const source = delivery.sources().get('tea-office') ?? assert.fail('no source');
+    assert.deepEqual(source.documents, ['T1']);
+    assert.equal(source.verify, undefined);
+    const fetched = () =>
+      source.document(
+        CERTIFICATE,
+        QUERY,
+        async ({ bytes }) => {
+          const chunks: Uint8Array[] = [];
+          for await (const chunk of bytes) chunks.push(chunk);
+          return Buffer.concat(chunks).toString();
+        },
+        '00-1-1-01',
+      );
+    assert.equal(await fetched(), 'green leaves');
+    assert.ok(told.includes('called tea-office certificates done'));
+    stalls = true;
+    const outcomes: string[] = [];
+    const first = fetched().catch((error: Fault) => outcomes.push(error.kind));
+    await clock.pass(2_000);
+    const second = source.ask(QUERY, '00-1-1-01').then(() => outcomes.push('asked'));
+    await clock.pass(2_000);
+    assert.deepEqual(outcomes, [], 'its slot is taken until the last byte');
+    await clock.pass(2_000);
+    await Promise.all([first, second]);
+    assert.deepEqual(outcomes, ['unreachable', 'asked']);
+  });
+
+  test('verification goes through the same guard; who hands out no files says so', async (t) => {
+    const { office, delivery, told } = await engine(t);
+    const facts = delivery.party('tea-office')?.facts;
+    assert.ok(facts !== undefined);
+    await delivery.connect({
+      facts: { ...facts, certificates: ['T1'], verifies: true },
+      adapter: {
+        ...office.adapter(),
+        certificates: async () => [],
+        verify: async (claim) => ({ verdict: 'identifier' in claim ? 'valid' : 'unknown', state: null }),
+      },
+    });
+    const source = delivery.sources().get('tea-office') ?? assert.fail('no source');
+    assert.deepEqual(await source.verify?.({ identifier: 'I1' }, '00-1-1-01'), { verdict: 'valid', state: null });
+    assert.ok(told.includes('called tea-office certificates done'));
+    await assert.rejects(
+      source.document(CERTIFICATE, QUERY, async () => assert.fail('there is none'), '00-1-1-01'),
+      (error) => error instanceof Fault && error.kind === 'refused' && error.reason.code === 'noDocument',
+    );
+  });
 });
+
+const QUERY: CertificateQuery = {
+  holder: { name: '张样例', idType: '111', idNo: '331124199001010011' },
+  type: 'T1',
+  purpose: { itemCode: 'item', clerk: { officerId: 'c1' }, basis: 'law' },
+  cause: 'A1 an item law',
+  hints: {},
+};
+const CERTIFICATE: Certificate = {
+  type: 'T1',
+  identifier: null,
+  number: 'N1',
+  title: '证',
+  holder: QUERY.holder,
+  state: '01',
+  issuer: '茶叶局',
+  validFrom: null,
+  validTo: null,
+  fields: {},
+  file: { mediaType: 'application/pdf', reference: 'R1', digest: null },
+};
+const fault = (kind: FaultKind, code: string) => new Fault(kind, { reason: { code, zh: code, en: code } });

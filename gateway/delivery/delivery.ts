@@ -1,14 +1,23 @@
-import type { Connected } from '../../contracts/ports/adapter.ts';
+import { randomUUID } from 'node:crypto';
+import type { Adapter, Connected, PartyFacts } from '../../contracts/ports/adapter.ts';
 import type { Bus, Subscription } from '../../contracts/ports/bus.ts';
-import type { Certificate, CertificateQuery } from '../../contracts/ports/certificate.ts';
+import type {
+  Certificate,
+  CertificateChange,
+  CertificateClaim,
+  CertificateDocument,
+  CertificateQuery,
+  Verdict,
+} from '../../contracts/ports/certificate.ts';
 import type { Clock } from '../../contracts/ports/clock.ts';
 import type { Contracts } from '../../contracts/ports/contract.ts';
 import type { Party } from '../../contracts/ports/envelope.ts';
+import { Fault } from '../../contracts/ports/fault.ts';
 import type { Logger } from '../../contracts/ports/logger.ts';
 import type { Metrics } from '../../contracts/ports/observe.ts';
 import type { Routing } from '../../contracts/ports/routing.ts';
 import type { Departments, Desk } from '../../contracts/ports/services.ts';
-import type { Committed, Store } from '../../contracts/ports/store.ts';
+import type { Store } from '../../contracts/ports/store.ts';
 import { Collector } from './collector.ts';
 import { makeDepartments } from './departments.ts';
 import { makeDesk } from './desk.ts';
@@ -25,6 +34,8 @@ export interface DeliveryParts {
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
+  /** Where what a party says of changed certificates goes. */
+  readonly changed: (party: Party, change: CertificateChange) => Promise<void>;
   readonly settings: {
     readonly leaseMs: number;
     readonly sweepMs: number;
@@ -36,7 +47,16 @@ export interface DeliveryParts {
 /** A party as the certificate service asks it: through the same guard as everything else. */
 export interface CertificateSource {
   readonly types: readonly string[];
+  readonly documents: readonly string[];
   ask(query: CertificateQuery, traceparent: string): Promise<readonly Certificate[]>;
+  /** One call from the first byte to the last: `into` has taken them all when it resolves. */
+  document<T>(
+    certificate: Certificate,
+    query: CertificateQuery,
+    into: (document: CertificateDocument, signal: AbortSignal) => Promise<T>,
+    traceparent: string,
+  ): Promise<T>;
+  verify?(claim: CertificateClaim, traceparent: string): Promise<Verdict>;
 }
 
 export interface Delivery {
@@ -48,7 +68,7 @@ export interface Delivery {
   readonly departments: Departments;
   readonly desk: Desk;
   /** To be called by the store after each commit that made work. */
-  readonly committed: Committed;
+  readonly committed: (lanes: readonly Party[]) => void;
   start(): void;
   /** No new work; what is under way ends, or is left to its lease after `stopMs`. */
   stop(): Promise<void>;
@@ -69,6 +89,7 @@ export function makeDelivery(parts: DeliveryParts): Delivery {
   const leaving = new Set<Party>();
   const party = (name: Party): LiveParty | undefined => live.get(name);
   const parties = (): readonly LiveParty[] => [...live.values()];
+  const node = randomUUID();
 
   const collector = new Collector({
     store,
@@ -89,6 +110,7 @@ export function makeDelivery(parts: DeliveryParts): Delivery {
     metrics,
     party,
     rematch: (name) => collector.rematch(name),
+    expect: (at) => collector.expect(at),
   });
   const relay = new Relay({
     store,
@@ -127,6 +149,7 @@ export function makeDelivery(parts: DeliveryParts): Delivery {
       party,
       store,
       accept: (name) => collector.accept(name),
+      changed: parts.changed,
       contracts,
       clock,
       log,
@@ -136,18 +159,8 @@ export function makeDelivery(parts: DeliveryParts): Delivery {
 
     async connect({ facts, adapter }) {
       await disconnect(facts.party);
-      const guard = new Guard({ facts, clock, log, metrics });
-      const { certificates } = adapter;
-      const source: CertificateSource | undefined =
-        certificates === undefined
-          ? undefined
-          : {
-              types: facts.certificates,
-              ask: (query, traceparent) =>
-                guard.call({ group: 'certificates', name: query.type, write: false, attempt: 1, traceparent }, (call) =>
-                  certificates.call(adapter, query, call),
-                ),
-            };
+      const guard = new Guard({ facts, clock, log, metrics, shared: store, bus, node });
+      const source = certificateSource(facts, adapter, guard);
       const subscription = await bus.subscribe(facts.party, dispatch, { concurrency: facts.terms.concurrency });
       live.set(facts.party, { facts, adapter, guard, subscription, source });
       relay.wake([facts.party]);
@@ -172,6 +185,36 @@ export function makeDelivery(parts: DeliveryParts): Delivery {
     },
   };
 }
+
+/** Undefined for a party that keeps no certificates. */
+function certificateSource(facts: PartyFacts, adapter: Adapter, guard: Guard): CertificateSource | undefined {
+  const { certificates, document, verify } = adapter;
+  if (certificates === undefined) return undefined;
+  const asking = (name: string, traceparent: string) =>
+    ({ group: 'certificates', name, write: false, attempt: 1, traceparent }) as const;
+  return {
+    types: facts.certificates,
+    documents: facts.documents,
+    ask: (query, traceparent) =>
+      guard.call(asking(query.type, traceparent), (call) => certificates.call(adapter, query, call)),
+    document: (certificate, query, into, traceparent) =>
+      guard.call(asking(`document ${query.type}`, traceparent), async (call) => {
+        if (document === undefined) throw noDocument();
+        return into(await document.call(adapter, certificate, query, call), call.signal);
+      }),
+    ...(verify === undefined
+      ? {}
+      : {
+          verify: (claim, traceparent) =>
+            guard.call(asking('verify', traceparent), (call) => verify.call(adapter, claim, call)),
+        }),
+  };
+}
+
+const noDocument = (): Fault =>
+  new Fault('refused', {
+    reason: { code: 'noDocument', zh: '该来源不提供证照文件', en: 'this source hands out no files' },
+  });
 
 /** What is not done by then is left: its lease runs out, and it is looked at again. */
 function bounded(work: Promise<unknown>, ms: number, clock: Clock): Promise<void> {

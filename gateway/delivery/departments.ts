@@ -1,4 +1,5 @@
 import type { Accept } from '../../contracts/ports/adapter.ts';
+import type { CertificateChange } from '../../contracts/ports/certificate.ts';
 import type { Clock } from '../../contracts/ports/clock.ts';
 import { type Contracts, Unfit } from '../../contracts/ports/contract.ts';
 import type { JsonObject, Party } from '../../contracts/ports/envelope.ts';
@@ -14,6 +15,8 @@ export interface DepartmentsParts {
   readonly store: Pick<CaseReads, 'lanes'>;
   /** For what this party says. */
   readonly accept: (party: Party) => Accept;
+  /** What a party pushed about certificates. */
+  readonly changed: (party: Party, change: CertificateChange) => Promise<void>;
   readonly contracts: Contracts;
   readonly clock: Clock;
   readonly log: Logger;
@@ -39,13 +42,15 @@ export function makeDepartments(parts: DepartmentsParts): Departments {
 
   return {
     async list() {
-      const lanes = await store.lanes();
+      const [lanes] = await Promise.all([store.lanes(), ...parties().map(({ guard }) => guard.counted())]);
       return parties().map((one) => view(one, lanes));
     },
 
     async get(name) {
       const found = party(name);
-      return found === undefined ? undefined : view(found, await store.lanes());
+      if (found === undefined) return undefined;
+      const [lanes] = await Promise.all([store.lanes(), found.guard.counted()]);
+      return view(found, lanes);
     },
 
     async query(name, queryName, body, traceparent) {
@@ -116,7 +121,12 @@ export function makeDepartments(parts: DepartmentsParts): Departments {
       };
       try {
         return await withinTime(clock, (signal) =>
-          callback.call(adapter, request, accept, { signal, attempt: 1, traceparent, log: line }),
+          callback.call(
+            adapter,
+            request,
+            { accept, changed: (change) => parts.changed(name, change) },
+            { signal, attempt: 1, traceparent, log: line },
+          ),
         );
       } catch (error) {
         if (error instanceof Unfit) throw error;

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { Unfit } from '../../contracts/ports/contract.ts';
 import type { Store } from '../../contracts/ports/store.ts';
 import { engine, REPLIES } from '../../test/support/engine.ts';
 
@@ -231,6 +232,8 @@ describe('what cannot be written down', () => {
     });
   };
 
+  const UNAVAILABLE = new Unfit(503, 'storeUnavailable', { zh: '暂时不可用', en: 'away' });
+
   test('OpenHIM: retry hand-off loses items: a store that is away for a moment is told again', async (t) => {
     const { submit, clock, office, step, of } = await engine(t, { aroundStore: failing('delivered', 3) });
     office.answer = DONE;
@@ -257,6 +260,33 @@ describe('what cannot be written down', () => {
     await clock.until('done', async () => (await step(caseNo))?.state === 'DONE');
     assert.deepEqual(office.asked, [`deliver ${caseNo}-01`, `inquire ${caseNo}-01`]);
     assert.deepEqual(office.book, [`${caseNo}-01`]);
+  });
+
+  test('a store that says that it is away is told again for as long as the lease lasts: nothing is asked twice, nobody is rung', async (t) => {
+    let away = false;
+    const { submit, clock, office, step, of, envelopes } = await engine(t, {
+      aroundStore: (store) => ({
+        ...store,
+        delivered: async (...args) => (away ? Promise.reject(UNAVAILABLE) : store.delivered(...args)),
+      }),
+    });
+    office.answer = DONE;
+    away = true;
+    const caseNo = await submit('A1');
+    await clock.until('filed', () => office.book.length === 1);
+    await clock.pass(8_000, 100);
+    // Nobody would have taken it but a person: the store takes everything else.
+    assert.deepEqual(await envelopes('parked'), []);
+    away = false;
+    await clock.until('done', async () => (await step(caseNo))?.state === 'DONE');
+    assert.deepEqual(office.asked, [`deliver ${caseNo}-01`]);
+    away = true;
+    const next = await submit('A2');
+    await clock.pass(30_000, 100);
+    away = false;
+    await clock.until('done too', async () => (await step(next))?.state === 'DONE');
+    assert.equal(office.asked.filter((each) => each === `deliver ${next}-01`).length, 1);
+    assert.deepEqual(of('error'), []);
   });
 
   test('a case that cannot be advanced is put before a person, not tried for ever', async (t) => {

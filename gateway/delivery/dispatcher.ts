@@ -1,11 +1,12 @@
 import type { Clock } from '../../contracts/ports/clock.ts';
 import type { Contracts } from '../../contracts/ports/contract.ts';
-import type { Envelope, Party, Receipt } from '../../contracts/ports/envelope.ts';
+import type { Envelope, Millis, Party, Receipt } from '../../contracts/ports/envelope.ts';
 import { Fault } from '../../contracts/ports/fault.ts';
 import type { Logger } from '../../contracts/ports/logger.ts';
 import type { Metrics } from '../../contracts/ports/observe.ts';
 import type { Routing } from '../../contracts/ports/routing.ts';
 import type { DeliveryStore, DeskStore, Lease, Recorded } from '../../contracts/ports/store.ts';
+import { isAway } from './away.ts';
 import { outcome } from './outcome.ts';
 import { checkAnswer, deliverableOf, type LiveParty } from './party.ts';
 
@@ -19,6 +20,8 @@ export interface DispatcherParts {
   readonly party: (party: Party) => LiveParty | undefined;
   /** Tries again what this party said before our own receipt was written down. */
   readonly rematch: (party: Party) => Promise<void>;
+  /** Its answer is to be asked for then. */
+  readonly expect: (at: Millis) => void;
 }
 
 /** What came of taking an envelope to its party. `inDoubt`: whether it may have arrived, as known before the fault. */
@@ -28,9 +31,9 @@ type Carried =
 
 /** Beside the deadline of a call: for its last word, and to write down what became of it. */
 const MARGIN_MS = 2_000;
-/** How often a store that is away is tried again before the word is given up and the lease left to run out. */
+/** How often the store is given a word that it does not take, though it is there. */
 const STORE_TRIES = 6;
-const STORE_REST_MS = 250;
+const STORE_REST_MS = { first: 250, most: 2_000 };
 
 /**
  * Takes one leased envelope to its party and writes down what became of it. Never rejects: what cannot be written leaves the lease to run out, and whoever
@@ -47,7 +50,8 @@ export function makeDispatcher(parts: DispatcherParts): (lease: Lease) => Promis
       if (party === undefined || clock.now() > latestBegin(lease, party)) await store.returned(lease);
       else await dispatch(lease, party, line);
     } catch (error) {
-      line.error('an envelope could not be written down; its lease runs out and it is looked at again', { error });
+      const level = isAway(error) ? 'warn' : 'error';
+      line[level]('an envelope could not be written down; its lease runs out and it is looked at again', { error });
     }
   };
 
@@ -65,6 +69,7 @@ export function makeDispatcher(parts: DispatcherParts): (lease: Lease) => Promis
       waits && party.adapter.collect !== undefined && firstAsk !== undefined ? clock.now() + firstAsk : null;
     const advance = routing.delivered(envelope, receipt);
     if (!(await recorded(lease, () => store.delivered(lease, receipt, advance, answerDue), line))) return;
+    if (answerDue !== null) parts.expect(answerDue);
     metrics.delivered(envelope.to, (clock.now() - envelope.createdAt) / 1_000);
     line.info('delivered', {
       number: receipt.number,
@@ -162,7 +167,7 @@ export function makeDispatcher(parts: DispatcherParts): (lease: Lease) => Promis
       case 'postponed': {
         if (next.parkLane) {
           line.error('lane parked: our key, seal or session is not accepted', told);
-          await written(() => store.paused(envelope.to, 'gateway', fault.reason.zh), line);
+          await written(lease, () => store.paused(envelope.to, 'gateway', fault.reason.zh), line);
         }
         const advance = routing.postponed(envelope, next.fault, next.notBefore);
         if (!(await recorded(lease, () => store.postponed(lease, next.fault, next, advance), line))) return;
@@ -175,12 +180,13 @@ export function makeDispatcher(parts: DispatcherParts): (lease: Lease) => Promis
 
   /**
    * Writes down a word about a lease; false when another has the envelope by now. What the store takes from nobody, though it is there (the case cannot be
-   * advanced: its item has gone from the catalogue, say), is put before a person.
+   * advanced: its item has gone from the catalogue, say), is put before a person. A store that is away is no reason for that, however long it takes.
    */
   async function recorded(lease: Lease, write: () => Promise<Recorded>, line: Logger): Promise<boolean> {
     try {
-      return ours(await written(write, line), line);
+      return ours(await written(lease, write, line), line);
     } catch (error) {
+      if (isAway(error)) throw error;
       const reason = {
         code: 'notWrittenDown',
         zh: '部门已答复，但办件无法继续，请人工处理',
@@ -197,7 +203,7 @@ export function makeDispatcher(parts: DispatcherParts): (lease: Lease) => Promis
 
   async function park(lease: Lease, fault: Fault, line: Logger): Promise<boolean> {
     const advance = routing.parked(lease.envelope, fault);
-    return ours(await written(() => store.parked(lease, fault, advance), line), line);
+    return ours(await written(lease, () => store.parked(lease, fault, advance), line), line);
   }
 
   function ours(word: Recorded, line: Logger): boolean {
@@ -205,14 +211,17 @@ export function makeDispatcher(parts: DispatcherParts): (lease: Lease) => Promis
     return word === 'recorded';
   }
 
-  async function written<T>(write: () => Promise<T>, line: Logger): Promise<T> {
+  /** Again and again while the store is away, as long as this word counts: until the lease ends, or the party is disconnected by a stop. */
+  async function written<T>(lease: Lease, write: () => Promise<T>, line: Logger): Promise<T> {
     for (let tries = 1; ; tries += 1) {
       try {
         return await write();
       } catch (error) {
-        if (tries >= STORE_TRIES) throw error;
-        line.warn('the store did not take a word; trying again', { error, tries });
-        await new Promise<void>((resolve) => void clock.after(STORE_REST_MS * tries, resolve));
+        const rest = Math.min(STORE_REST_MS.first * tries, STORE_REST_MS.most);
+        const counts = clock.now() + rest < lease.until && parts.party(lease.envelope.to) !== undefined;
+        if (isAway(error) ? !counts : tries >= STORE_TRIES) throw error;
+        line[tries < STORE_TRIES ? 'warn' : 'debug']('the store did not take a word; trying again', { error, tries });
+        await new Promise<void>((resolve) => void clock.after(rest, resolve));
       }
     }
   }

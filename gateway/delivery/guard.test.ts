@@ -1,10 +1,16 @@
 import assert from 'node:assert/strict';
 import { describe, type TestContext, test } from 'node:test';
 import type { Call, Terms } from '../../contracts/ports/adapter.ts';
+import type { Bus } from '../../contracts/ports/bus.ts';
+import type { Clock } from '../../contracts/ports/clock.ts';
 import { Fault, type FaultDetail, type FaultKind } from '../../contracts/ports/fault.ts';
+import { silent as quiet } from '../../contracts/ports/logger.ts';
+import type { Shared } from '../../contracts/ports/shared.ts';
 import { type LogLine, logInto, metricsInto, partyFacts, words } from '../../test/support/party.ts';
 import { settle, VirtualClock } from '../../test/support/virtual-clock.ts';
-import { Guard, type GuardedCall } from './guard.ts';
+import { inProcessBus } from '../bus/in-process.ts';
+import { openStore } from '../store/open.ts';
+import { Guard, type GuardedCall, type GuardParts } from './guard.ts';
 
 const DELIVER: GuardedCall = { group: 'deliver', name: 'deliver', write: true, attempt: 1, traceparent: '00-1-1-01' };
 const QUERY: GuardedCall = { ...DELIVER, group: 'query', name: 'estate', write: false };
@@ -23,11 +29,33 @@ const silent = ({ signal }: Call) =>
     signal.addEventListener('abort', () => reject(fault('inDoubt', { reason: { code: 'silent', ...words('x') } })));
   });
 
-function guarded(t: TestContext, terms: Partial<Terms> = {}) {
+async function guarded(t: TestContext, terms: Partial<Terms> = {}) {
+  const { clock, node } = await nodes(t, terms);
+  return { clock, ...node('node-1') };
+}
+
+/** Guards of one party on several nodes, over one store; `bus` is the news between them. */
+async function nodes(t: TestContext, terms: Partial<Terms> = {}, bus: Pick<Bus, 'announce' | 'hear'> = inProcessBus()) {
   const clock = new VirtualClock(t);
+  const store = await openStore({ file: ':memory:', clock, log: quiet });
+  t.after(() => store.close());
+  const node = (name: string, shared: Shared = store) => oneGuard(t, { clock, terms, shared, bus, node: name });
+  return { clock, store, node };
+}
+
+function oneGuard(
+  t: TestContext,
+  { clock, terms, ...parts }: Pick<GuardParts, 'shared' | 'bus' | 'node'> & { clock: Clock; terms: Partial<Terms> },
+) {
   const lines: LogLine[] = [];
   const told: string[] = [];
-  const guard = new Guard({ facts: partyFacts(terms), clock, log: logInto(lines), metrics: metricsInto(told) });
+  const guard = new Guard({
+    facts: partyFacts(terms),
+    clock,
+    log: logInto(lines),
+    metrics: metricsInto(told),
+    ...parts,
+  });
   t.after(() => guard.close());
   /** What came of a call: `well`, or the fault. */
   const call = (run: (call: Call) => Promise<string>, what: GuardedCall = DELIVER): Promise<string | Fault> =>
@@ -41,12 +69,12 @@ function guarded(t: TestContext, terms: Partial<Terms> = {}) {
     return outcome instanceof Fault ? outcome.reason.code : outcome;
   };
   const state = () => guard.view().breakers.deliver.state;
-  return { clock, guard, lines, told, call, code, state };
+  return { guard, lines, told, call, code, state };
 }
 
 describe('the four traps of opossum', () => {
   test('opossum: a full bulkhead counts as a failure and opens the breaker', async (t) => {
-    const { clock, code, state } = guarded(t, { concurrency: 1 });
+    const { clock, code, state } = await guarded(t, { concurrency: 1 });
     const first = code(hangs);
     const others = Array.from({ length: 40 }, () => code(well));
     await settle();
@@ -59,7 +87,10 @@ describe('the four traps of opossum', () => {
   });
 
   test('opossum: its timeout frees the slot while the call still runs (capacity 1 reached five at once)', async (t) => {
-    const { clock, code } = guarded(t, { concurrency: 1, breaker: { failures: 99, windowMs: 10_000, openMs: 1_000 } });
+    const { clock, code } = await guarded(t, {
+      concurrency: 1,
+      breaker: { failures: 99, windowMs: 10_000, openMs: 1_000 },
+    });
     let atOnce = 0;
     let most = 0;
     const ends: (() => void)[] = [];
@@ -88,7 +119,7 @@ describe('the four traps of opossum', () => {
   });
 
   test('opossum: one AbortController per breaker means one slow call aborts everybody’s', async (t) => {
-    const { clock, call, code } = guarded(t, { concurrency: 2 });
+    const { clock, call, code } = await guarded(t, { concurrency: 2 });
     const signals: AbortSignal[] = [];
     const slow = code(({ signal }) => {
       signals.push(signal);
@@ -113,7 +144,7 @@ describe('the four traps of opossum', () => {
   });
 
   test('opossum: with timeout false, a half-open trial that hangs blocks the party for ever', async (t) => {
-    const { clock, code, state } = guarded(t);
+    const { clock, code, state } = await guarded(t);
     for (let n = 0; n < 3; n += 1) await code(fails('unreachable'));
     assert.equal(state(), 'open');
     await clock.pass(2_000);
@@ -130,7 +161,7 @@ describe('the four traps of opossum', () => {
 
 describe('the breaker', () => {
   test('Camel: the breaker ignored timeouts; the bulkhead was never wired: each knob of the terms has its effect', async (t) => {
-    const { clock, code, state } = guarded(t, {
+    const { clock, code, state } = await guarded(t, {
       concurrency: 3,
       deadlineMs: 500,
       breaker: { failures: 2, windowMs: 5_000, openMs: 4_000 },
@@ -184,7 +215,7 @@ describe('the breaker', () => {
   ];
   for (const [name, run] of counts)
     test(`counts: ${name}`, async (t) => {
-      const { code, state } = guarded(t);
+      const { code, state } = await guarded(t);
       for (let n = 0; n < 3; n += 1) {
         assert.equal(state(), 'closed');
         await code(run);
@@ -200,20 +231,20 @@ describe('the breaker', () => {
   ];
   for (const [name, run] of harmless)
     test(`does not count: ${name}`, async (t) => {
-      const { code, state } = guarded(t);
+      const { code, state } = await guarded(t);
       for (let n = 0; n < 20; n += 1) await code(run);
       assert.equal(state(), 'closed');
     });
 
   test('a few failures among many that went well open nothing', async (t) => {
-    const { code, state } = guarded(t);
+    const { code, state } = await guarded(t);
     for (let n = 0; n < 10; n += 1) await code(well);
     for (let n = 0; n < 5; n += 1) await code(fails('unreachable'));
     assert.equal(state(), 'closed');
   });
 
   test('a failure whose call began before the window is one failure, and opens nothing', async (t) => {
-    const { clock, code, state } = guarded(t, {
+    const { clock, code, state } = await guarded(t, {
       deadlineMs: 60_000,
       breaker: { failures: 3, windowMs: 1_000, openMs: 1_000 },
     });
@@ -231,7 +262,7 @@ describe('the breaker', () => {
   });
 
   test('half open, exactly one is let through; the others are told when to come back', async (t) => {
-    const { clock, call, state } = guarded(t, { concurrency: 8 });
+    const { clock, call, state } = await guarded(t, { concurrency: 8 });
     for (let n = 0; n < 3; n += 1) await call(fails('inDoubt'));
     await clock.pass(2_000);
     let went = 0;
@@ -251,7 +282,7 @@ describe('the breaker', () => {
   });
 
   test('each group has its own: a question that fails stops no filing', async (t) => {
-    const { guard, code } = guarded(t);
+    const { guard, code } = await guarded(t);
     for (let n = 0; n < 3; n += 1) await code(fails('unreachable'), QUERY);
     assert.equal(guard.view().breakers.query.state, 'open');
     assert.equal(await code(well), 'well');
@@ -259,7 +290,7 @@ describe('the breaker', () => {
   });
 
   test('open, callers are sent away until it is over, and not all to the same moment', async (t) => {
-    const { clock, call, guard } = guarded(t);
+    const { clock, call, guard } = await guarded(t);
     for (let n = 0; n < 3; n += 1) await call(fails('unreachable'));
     const opened = clock.now();
     const untils: number[] = [];
@@ -274,7 +305,7 @@ describe('the breaker', () => {
   });
 
   test('a call that was waiting for its slot when the breaker opened does not go out', async (t) => {
-    const { code } = guarded(t, { concurrency: 1 });
+    const { code } = await guarded(t, { concurrency: 1 });
     let fail: (error: Fault) => void = () => {};
     const first = code(
       () =>
@@ -301,7 +332,7 @@ describe('the breaker', () => {
 
 describe('a call', () => {
   test('silence leaves doubt after a write, and none after a read', async (t) => {
-    const { clock, call } = guarded(t);
+    const { clock, call } = await guarded(t);
     const outcomes = Promise.all([call(hangs), call(hangs, QUERY)]);
     await clock.pass(1_300);
     const kinds = (await outcomes).map((each) => each instanceof Fault && each.kind);
@@ -309,7 +340,7 @@ describe('a call', () => {
   });
 
   test('an adapter that lets go at its abort has the last word', async (t) => {
-    const { clock, code } = guarded(t);
+    const { clock, code } = await guarded(t);
     const outcome = code(
       ({ signal }) =>
         new Promise((_, reject) => {
@@ -323,7 +354,7 @@ describe('a call', () => {
   });
 
   test('one that throws before its first await gives its slot back like any other', async (t) => {
-    const { code } = guarded(t, { concurrency: 1 });
+    const { code } = await guarded(t, { concurrency: 1 });
     const throws = () => {
       throw new Error('at once');
     };
@@ -332,7 +363,7 @@ describe('a call', () => {
   });
 
   test('one that would begin after its lease allows does not begin', async (t) => {
-    const { clock, code } = guarded(t, { concurrency: 1 });
+    const { clock, code } = await guarded(t, { concurrency: 1 });
     const first = code(async () => {
       await new Promise((resolve) => clock.after(600, () => resolve(undefined)));
       return 'well';
@@ -345,7 +376,7 @@ describe('a call', () => {
   });
 
   test('each has one log line and one metric, written here', async (t) => {
-    const { code, lines, told } = guarded(t);
+    const { code, lines, told } = await guarded(t);
     told.length = 0;
     await code(well);
     await code(fails('refused'), QUERY);
@@ -364,7 +395,7 @@ describe('a call', () => {
   });
 
   test('a flood of questions keeps no filing out, and the reverse', async (t) => {
-    const { clock, call } = guarded(t, { concurrency: 1 });
+    const { clock, call } = await guarded(t, { concurrency: 1 });
     const order: string[] = [];
     const asks = (what: GuardedCall) =>
       call(async () => {
@@ -383,7 +414,7 @@ describe('a call', () => {
 
 describe('before the wire', () => {
   test('trap 11: a closed party is not called, its breaker does not move, and callers come back spread out after it opens', async (t) => {
-    const { clock, call, guard } = guarded(t, { closed: ['09:00-10:00'] });
+    const { clock, call, guard } = await guarded(t, { closed: ['09:00-10:00'] });
     const opens = Date.parse('2026-11-23T10:00:00+08:00');
     let called = 0;
     const counting = async () => {
@@ -407,7 +438,7 @@ describe('before the wire', () => {
   });
 
   test('a used-up quota is told before the wire, with the time when there is one again', async (t) => {
-    const { clock, call, code, guard } = guarded(t, { quota: { calls: 2, per: 'minute' } });
+    const { clock, call, code, guard } = await guarded(t, { quota: { calls: 2, per: 'minute' } });
     assert.equal(await code(well), 'well');
     assert.equal(await code(fails('refused'), QUERY), 'refused');
     clock.chance = 0;
@@ -420,7 +451,7 @@ describe('before the wire', () => {
   });
 
   test('what does not reach the wire uses no quota', async (t) => {
-    const { code, guard } = guarded(t, { quota: { calls: 10, per: 'day' } });
+    const { code, guard } = await guarded(t, { quota: { calls: 10, per: 'day' } });
     for (let n = 0; n < 20; n += 1) await code(fails('unreachable'));
     assert.equal(guard.view().breakers.deliver.state, 'open');
     assert.equal(guard.view().quota?.used, 3);
@@ -428,7 +459,7 @@ describe('before the wire', () => {
 });
 
 test('closed for good: those under way are aborted, those waiting and those to come are sent away', async (t) => {
-  const { clock, guard, code } = guarded(t, { concurrency: 1 });
+  const { clock, guard, code } = await guarded(t, { concurrency: 1 });
   let signal: AbortSignal | undefined;
   const underWay = code((call) => {
     signal = call.signal;
@@ -442,4 +473,148 @@ test('closed for good: those under way are aborted, those waiting and those to c
   assert.equal(await code(well), 'disconnected');
   await clock.pass(300);
   assert.equal(await underWay, 'disconnected');
+});
+
+describe('over several nodes', () => {
+  const opened = async (node: { code: (run: () => Promise<string>) => Promise<string> }) => {
+    for (let n = 0; n < 3; n += 1) await node.code(fails('unreachable'));
+  };
+
+  test('one node’s discovery spares the others, and its trial lets all of them in again', async (t) => {
+    const { clock, node } = await nodes(t);
+    const [one, two, three] = [node('one'), node('two'), node('three')];
+    await opened(one);
+    for (const each of [one, two, three]) {
+      assert.equal(each.state(), 'open');
+      assert.equal(await each.code(well), 'breakerOpen');
+    }
+    assert.equal(two.guard.view().breakers.query.state, 'closed', 'the other groups go on');
+    await clock.pass(2_000);
+    assert.deepEqual([one.state(), two.state()], ['halfOpen', 'halfOpen']);
+    assert.equal(await two.code(well), 'well');
+    assert.deepEqual([one.state(), two.state(), three.state()], ['closed', 'closed', 'closed']);
+    assert.equal(await one.code(well), 'well');
+  });
+
+  test('of all nodes one tries; while it fails, the others do not call at all', async (t) => {
+    const { clock, node } = await nodes(t, { concurrency: 4 });
+    const all = [node('one'), node('two'), node('three')] as const;
+    await opened(all[0]);
+    let tried = 0;
+    for (let round = 1; round <= 5; round += 1) {
+      await clock.pass(2_100);
+      const calls = all.flatMap(({ code }) => [
+        code(async () => {
+          tried += 1;
+          throw fault('unreachable');
+        }),
+        code(well),
+      ]);
+      await Promise.all(calls);
+      assert.ok(tried <= round, `${tried} calls in ${round} rounds`);
+      assert.ok(all.every(({ state }) => state() !== 'closed'));
+    }
+    assert.ok(tried >= 4, `${tried} calls in 5 rounds`);
+  });
+
+  test('who does not get the trial stays away, also when the one who got it says nothing more', async (t) => {
+    const { clock, store, node } = await nodes(t);
+    const one = node('one');
+    await opened(one);
+    await clock.pass(2_000);
+    assert.equal(await store.claim('trial:tea-office:deliver', 'gone', clock.now(), clock.now() + 2_000), true);
+    assert.equal(await one.code(well), 'breakerOpen');
+    assert.equal(one.state(), 'open');
+    await clock.pass(2_000);
+    assert.equal(await one.code(well), 'well');
+    assert.equal(one.state(), 'closed');
+  });
+
+  test('announcements that are all lost: each finds out by itself, and all is right again after a rest', async (t) => {
+    const deaf = { announce: async () => {}, hear: () => () => {} };
+    const { clock, node } = await nodes(t, {}, deaf);
+    const [one, two] = [node('one'), node('two')];
+    await opened(one);
+    assert.equal(two.state(), 'closed');
+    await opened(two);
+    await clock.pass(2_000);
+    assert.equal(await one.code(well), 'well');
+    assert.equal(await two.code(well), 'well');
+    assert.deepEqual([one.state(), two.state()], ['closed', 'closed']);
+  });
+
+  test('news that is old, of another party or of no shape opens nothing, and a bus that is away stops nobody', async (t) => {
+    const bus = inProcessBus();
+    const { clock, node } = await nodes(t, {}, { announce: () => Promise.reject(new Error('away')), hear: bus.hear });
+    const one = node('one');
+    const said = { party: 'tea-office', node: 'two', group: 'deliver', until: clock.now() + 2_000 };
+    const bodies = [
+      { ...said, until: clock.now() - 60_000 },
+      { ...said, party: 'coffee-office' },
+      { ...said, node: 'one' },
+      { ...said, group: 'kettle' },
+      { ...said, until: 'soon' },
+      {},
+    ];
+    for (const body of bodies) await bus.announce({ kind: 'breakerOpened', body });
+    assert.equal(one.state(), 'closed');
+    await opened(one);
+    assert.equal(one.state(), 'open');
+    await bus.announce({ kind: 'breakerClosed', body: said });
+    assert.equal(one.state(), 'closed');
+  });
+
+  test('heard is not said again: two nodes do not keep each other’s breakers open', async (t) => {
+    const bus = inProcessBus();
+    const news: string[] = [];
+    bus.hear(({ kind, body }) => void news.push(`${kind} ${body.node}`));
+    const { clock, node } = await nodes(t, {}, bus);
+    const [one] = [node('one'), node('two'), node('three')];
+    await opened(one);
+    await clock.pass(2_000);
+    await one.code(well);
+    assert.deepEqual(news, ['breakerOpened one', 'breakerClosed one']);
+  });
+
+  test('a store that is away lets nobody try, and a call that cannot be counted is not made', async (t) => {
+    const away = () => Promise.reject(new Error('disk full'));
+    const { clock, store, node } = await nodes(t, { quota: { calls: 10, per: 'day' } });
+    let broken = false;
+    const one = node('one', {
+      ...store,
+      claim: (...what) => (broken ? away() : store.claim(...what)),
+      allot: (...what) => (broken ? away() : store.allot(...what)),
+    });
+    await opened(one);
+    await clock.pass(2_000);
+    broken = true;
+    let went = 0;
+    const counting = async () => {
+      went += 1;
+      return 'well';
+    };
+    assert.equal(await one.code(counting), 'breakerOpen');
+    assert.equal(await one.code(counting, QUERY), 'quotaUnknown');
+    assert.equal(went, 0);
+    broken = false;
+    await clock.pass(2_000);
+    assert.equal(await one.code(counting), 'well');
+  });
+
+  test('four guards over one store make no more calls than the quota has', async (t) => {
+    const { node } = await nodes(t, { concurrency: 4, quota: { calls: 30, per: 'day' } });
+    let went = 0;
+    const counting = async () => {
+      went += 1;
+      return 'well';
+    };
+    const all = [node('one'), node('two'), node('three'), node('four')];
+    const codes = (
+      await Promise.all(all.flatMap(({ code }) => Array.from({ length: 15 }, () => code(counting))))
+    ).flat();
+    assert.equal(went, 30);
+    assert.equal(codes.filter((code) => code === 'quotaUsedUp').length, 30);
+    await all[0]?.guard.counted();
+    assert.equal(all[0]?.guard.view().quota?.used, 30);
+  });
 });

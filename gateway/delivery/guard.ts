@@ -6,14 +6,14 @@ import { FAULT_POLICY, Fault } from '../../contracts/ports/fault.ts';
 import type { Logger } from '../../contracts/ports/logger.ts';
 import type { BreakerState, Metrics, OperationGroup } from '../../contracts/ports/observe.ts';
 import type { DepartmentView } from '../../contracts/ports/services.ts';
+import type { Shared } from '../../contracts/ports/shared.ts';
 import { Bulkhead } from './bulkhead.ts';
 import { opensAt } from './hours.ts';
 import { Quota } from './quota.ts';
+import { Rumour, type RumourParts } from './rumour.ts';
 
-export interface GuardParts {
-  readonly facts: PartyFacts;
-  readonly clock: Clock;
-  readonly log: Logger;
+export interface GuardParts extends RumourParts {
+  readonly shared: Shared;
   readonly metrics: Pick<Metrics, 'called' | 'fault' | 'breaker'>;
 }
 
@@ -32,6 +32,8 @@ export interface GuardedCall {
 interface Breaker {
   readonly circuit: CircuitBreaker<[() => Promise<unknown>]>;
   openUntil: Millis;
+  /** While it is set, the state changes by what another node found out, which nobody has to be told again. */
+  hearsay: boolean;
 }
 
 /** How long a call that was aborted may take to say what became of it. */
@@ -59,24 +61,32 @@ export class Guard {
   readonly #metrics: GuardParts['metrics'];
   readonly #bulkhead: Bulkhead;
   readonly #quota: Quota | undefined;
+  readonly #rumour: Rumour;
+  readonly #stopHearing: () => void;
   readonly #breakers: Readonly<Record<OperationGroup, Breaker>>;
   /** Aborts each call that is under way. */
   readonly #underWay = new Set<(reason: Reason) => void>();
   #closed = false;
 
-  constructor({ facts, clock, log, metrics }: GuardParts) {
+  constructor(parts: GuardParts) {
+    const { facts, clock, log, metrics, shared } = parts;
     this.#facts = facts;
     this.#clock = clock;
     this.#log = log.with({ party: facts.party });
     this.#metrics = metrics;
     const { concurrency, quota } = facts.terms;
     this.#bulkhead = new Bulkhead({ slots: concurrency, longestLine: concurrency * WAITING_PER_SLOT, clock });
-    this.#quota = quota === null ? undefined : new Quota(quota, clock);
+    this.#quota = quota === null ? undefined : new Quota({ party: facts.party, terms: quota, clock, shared });
+    this.#rumour = new Rumour({ ...parts, log: this.#log });
     this.#breakers = {
       deliver: this.#breaker('deliver'),
       query: this.#breaker('query'),
       certificates: this.#breaker('certificates'),
     };
+    this.#stopHearing = this.#rumour.hear((group, state) => {
+      const breaker = this.#breakers[group];
+      if (breaker !== undefined) onHearsay(breaker, state);
+    });
   }
 
   async call<T>(what: GuardedCall, run: (call: Call) => Promise<T>): Promise<T> {
@@ -111,15 +121,31 @@ export class Guard {
         en: 'as many calls as this department takes are under way',
       });
     try {
-      // While this call waited for its slot, others may have found out that the party is away.
-      this.#refuse(what);
+      const right = { toTry: false };
+      // While this call waited, others may have found out that the party is away: after each wait everything is looked at again.
+      for (let wait = this.#missing(what, right); wait !== undefined; wait = this.#missing(what, right)) await wait();
     } catch (error) {
       release();
       throw error;
     }
-    // Nothing is awaited between that look and this: so the breaker still lets it through, and a quota is used by real calls only.
-    this.#quota?.take();
+    // Nothing is awaited between the last look and this: so the breaker still lets it through, and a quota is used by real calls only.
     return (await this.#breakers[what.group].circuit.fire(() => this.#bounded(what, run, release))) as T;
+  }
+
+  /**
+   * What a call that has its slot still waits for; undefined: it may go, and its quota is taken.
+   * @throws Fault as `#refuse` does
+   */
+  #missing(what: GuardedCall, right: { toTry: boolean }): (() => Promise<void>) | undefined {
+    this.#refuse(what);
+    const breaker = this.#breakers[what.group];
+    if (breaker.circuit.halfOpen && !right.toTry)
+      return async () => {
+        right.toTry = await this.#rumour.mayTry(what.group);
+        if (!right.toTry && breaker.circuit.halfOpen) onHearsay(breaker, 'open');
+      };
+    const quota = this.#quota;
+    return quota === undefined || quota.take() ? undefined : () => quota.stocked();
   }
 
   /** @throws Fault `busy` with the time to come back, when the party is not to be called now */
@@ -217,7 +243,7 @@ export class Guard {
         return !FAULT_POLICY[fault.kind].countsAgainstBreaker || fault.ours;
       },
     });
-    const breaker: Breaker = { circuit, openUntil: 0 };
+    const breaker: Breaker = { circuit, openUntil: 0, hearsay: false };
     const tell = (state: BreakerState) => this.#metrics.breaker(party, group, state);
     circuit.on('failure', () => {
       const { failures: failed, successes } = circuit.stats;
@@ -226,12 +252,14 @@ export class Guard {
     circuit.on('open', () => {
       breaker.openUntil = this.#clock.now() + openMs;
       tell('open');
-      this.#log.warn('breaker open', { group, openMs });
+      this.#log.warn('breaker open', { group, openMs, hearsay: breaker.hearsay });
+      if (!breaker.hearsay) this.#rumour.opened(group, breaker.openUntil);
     });
     circuit.on('halfOpen', () => tell('halfOpen'));
     circuit.on('close', () => {
       tell('closed');
-      this.#log.info('breaker closed', { group });
+      this.#log.info('breaker closed', { group, hearsay: breaker.hearsay });
+      if (!breaker.hearsay) this.#rumour.closed(group);
     });
     tell('closed');
     return breaker;
@@ -239,6 +267,11 @@ export class Guard {
 
   #spread(ms: number): number {
     return Math.round(this.#clock.random() * ms);
+  }
+
+  /** What other nodes used of the quota becomes known, for `view`. */
+  async counted(): Promise<void> {
+    await this.#quota?.count();
   }
 
   view(): Pick<DepartmentView, 'breakers' | 'closed' | 'quota'> {
@@ -259,11 +292,19 @@ export class Guard {
   /** No call begins any more, and those under way are aborted. */
   close(): void {
     this.#closed = true;
+    this.#stopHearing();
     this.#bulkhead.close();
     for (const abort of this.#underWay)
       abort({ code: 'disconnected', zh: '接入已停止，结果未知', en: 'stopped before an outcome was known' });
     for (const { circuit } of Object.values(this.#breakers)) circuit.shutdown();
   }
+}
+
+function onHearsay(breaker: Breaker, state: 'open' | 'closed'): void {
+  breaker.hearsay = true;
+  if (state === 'open') breaker.circuit.open();
+  else breaker.circuit.close();
+  breaker.hearsay = false;
 }
 
 const busy = (until: Millis, reason: Reason): Fault => new Fault('busy', { until, reason });

@@ -2,22 +2,22 @@ import type { Bus } from '../../contracts/ports/bus.ts';
 import type { Clock } from '../../contracts/ports/clock.ts';
 import type { Party } from '../../contracts/ports/envelope.ts';
 import type { Logger } from '../../contracts/ports/logger.ts';
-import type { DeliveryStore, Lease } from '../../contracts/ports/store.ts';
+import { type DeliveryStore, EVERY_LANE, type Lease } from '../../contracts/ports/store.ts';
 
 export interface RelayParts {
-  readonly store: Pick<DeliveryStore, 'lease' | 'returned' | 'nextDue'>;
+  readonly store: Pick<DeliveryStore, 'lease' | 'returned' | 'due'>;
   readonly bus: Pick<Bus, 'publish'>;
   readonly clock: Clock;
   readonly log: Logger;
   /** The lanes of the parties that are connected now: how many in flight, and for how long a lease. */
   readonly lanes: () => readonly { readonly lane: Party; readonly limit: number; readonly leaseMs: number }[];
-  /** The net under the wake-ups, ms. */
+  /** The net under the wake-ups, ms: one small read, where nothing waits. */
   readonly sweepMs: number;
 }
 
 /** After a store or a bus that did not answer: no round, and no wake-up counts, for so long. */
 const REST_MS = 1_000;
-/** What is due already and was not there to be leased (an answer, or more than one round wakes) is not run after without a pause. */
+/** What is due already and was not there to be leased (more than one round wakes) is not run after without a pause. */
 const OVERDUE_MS = 250;
 
 /**
@@ -34,6 +34,8 @@ export class Relay {
   readonly #parts: RelayParts;
   readonly #woken = new Set<Party>();
   #all = false;
+  /** Begun by the timer: the store is asked first whether there is anything. */
+  #byTime = false;
   #state: 'idle' | 'round' | 'resting' | 'stopped' = 'stopped';
   #round: Promise<void> = Promise.resolve();
   #stopTimer = () => {};
@@ -50,6 +52,7 @@ export class Relay {
 
   wake(lanes: readonly Party[]): void {
     for (const lane of lanes) this.#woken.add(lane);
+    if (lanes.includes(EVERY_LANE)) this.#all = true;
     this.#begin();
   }
 
@@ -72,9 +75,16 @@ export class Relay {
     let wait = sweepMs;
     let rests = false;
     try {
-      while (this.#goesOn() && (this.#all || this.#woken.size > 0)) await this.#lease();
-      const due = this.#goesOn() ? await store.nextDue(clock.now()) : null;
-      if (due !== null) wait = Math.min(sweepMs, due > clock.now() ? due - clock.now() : OVERDUE_MS);
+      let due = this.#byTime ? await store.due() : undefined;
+      this.#byTime = false;
+      if (due?.ready || (due?.envelopes ?? Number.POSITIVE_INFINITY) <= clock.now()) this.#all = true;
+      while (this.#goesOn() && (this.#all || this.#woken.size > 0)) {
+        await this.#lease();
+        due = undefined;
+      }
+      if (this.#goesOn()) due ??= await store.due();
+      const at = due?.envelopes ?? null;
+      if (at !== null) wait = Math.min(sweepMs, at > clock.now() ? at - clock.now() : OVERDUE_MS);
     } catch (error) {
       log.warn('the relay could not reach the store or the bus; it looks again', { error });
       wait = REST_MS;
@@ -83,7 +93,7 @@ export class Relay {
     if (!this.#goesOn()) return;
     this.#state = rests ? 'resting' : 'idle';
     this.#stopTimer = clock.after(wait, () => {
-      this.#all = true;
+      this.#byTime = true;
       this.#state = 'idle';
       this.#begin();
     });
@@ -97,7 +107,7 @@ export class Relay {
 
   /** @throws when the store, or the bus, did not take part */
   async #lease(): Promise<void> {
-    const { store, bus, clock } = this.#parts;
+    const { store, clock } = this.#parts;
     const connected = this.#parts.lanes();
     const wanted = this.#all ? connected : connected.filter(({ lane }) => this.#woken.has(lane));
     this.#all = false;
@@ -108,22 +118,25 @@ export class Relay {
       forMs: Math.max(...wanted.map(({ leaseMs }) => leaseMs)),
       now: clock.now(),
     });
-    let failed: unknown;
-    for (const lease of leases) {
-      if (failed === undefined && this.#goesOn()) {
-        try {
-          await bus.publish(lease.envelope.to, lease);
-          continue;
-        } catch (error) {
-          failed = error;
-        }
-      }
-      await this.#giveBack(lease);
-    }
-    if (failed !== undefined) throw failed;
+    // All at once: a broker confirms many together. Order needs no care: of one case and lane no second one is under way.
+    const goesOn = this.#goesOn();
+    const failed = await Promise.all(leases.map((lease) => (goesOn ? this.#publish(lease) : this.#giveBack(lease))));
+    const [first] = failed.filter((each) => each !== undefined);
+    if (first !== undefined) throw first;
   }
 
-  async #giveBack(lease: Lease): Promise<void> {
+  /** What kept the bus from taking it, when it did not; the lease is then given back. */
+  async #publish(lease: Lease): Promise<Error | undefined> {
+    try {
+      await this.#parts.bus.publish(lease.envelope.to, lease);
+      return undefined;
+    } catch (error) {
+      await this.#giveBack(lease);
+      return error instanceof Error ? error : new Error(String(error));
+    }
+  }
+
+  async #giveBack(lease: Lease): Promise<undefined> {
     const { store, log } = this.#parts;
     await store
       .returned(lease)
