@@ -1,12 +1,12 @@
 import { randomInt } from 'node:crypto';
 import type { Advance, CaseRecord, Change, Deadline, Step, Submission } from '../../contracts/ports/case.ts';
-import type { Certificates } from '../../contracts/ports/certificate.ts';
 import type { Clock } from '../../contracts/ports/clock.ts';
 import { type Contracts, type Problem, Unfit } from '../../contracts/ports/contract.ts';
 import type { Json, JsonObject, Millis, Party } from '../../contracts/ports/envelope.ts';
 import type { Catalogue, Item, TimeLimit } from '../../contracts/ports/item.ts';
 import type { Logger } from '../../contracts/ports/logger.ts';
 import type { Metrics } from '../../contracts/ports/observe.ts';
+import type { Certificates } from '../../contracts/ports/retrieval.ts';
 import type { Caller, Intake } from '../../contracts/ports/services.ts';
 import type { CaseReads, CaseStore, DeskStore } from '../../contracts/ports/store.ts';
 import { bodyHash } from './canonical.ts';
@@ -73,6 +73,8 @@ export function makeIntake(parts: IntakeParts): Intake {
       timeLimitMs: settings.certificateTimeMs,
       appKey: caller.appKey,
       traceparent,
+      now: clock.now(),
+      deadline: parts.deadline,
     });
 
   async function ownCase(caller: Caller, caseNo: string): Promise<CaseRecord> {
@@ -111,6 +113,7 @@ export function makeIntake(parts: IntakeParts): Intake {
             queryCode: String(randomInt(0, 1_000_000)).padStart(6, '0'),
             submission,
             certificates: gathered.certificates,
+            owed: gathered.owed,
             traceparent,
             state: 'ACCEPTED',
             steps: item.route.map(

@@ -1,13 +1,16 @@
-import type { CaseRecord, Submission } from '../../contracts/ports/case.ts';
-import type { Certificates, Holder, Purpose, Retrieved } from '../../contracts/ports/certificate.ts';
+import type { CaseRecord, Deadline, Owed, Submission } from '../../contracts/ports/case.ts';
+import type { Purpose } from '../../contracts/ports/certificate.ts';
 import type { Problem } from '../../contracts/ports/contract.ts';
-import type { Facts, Item, Material } from '../../contracts/ports/item.ts';
+import type { Millis } from '../../contracts/ports/envelope.ts';
+import type { Facts, Item, Material, TimeLimit } from '../../contracts/ports/item.ts';
+import type { Certificates, Retrieved } from '../../contracts/ports/retrieval.ts';
 import type { MaterialState } from '../../contracts/ports/services.ts';
 
 export interface Gathered {
   readonly states: readonly MaterialState[];
   readonly problems: readonly Problem[];
   readonly certificates: CaseRecord['certificates'];
+  readonly owed: readonly Owed[];
 }
 
 export interface Gathering {
@@ -15,55 +18,88 @@ export interface Gathering {
   readonly timeLimitMs: number;
   readonly appKey: string;
   readonly traceparent: string;
+  readonly now: Millis;
+  readonly deadline: (from: Millis, limit: TimeLimit) => Deadline;
 }
+
+type Settled = Gathered & { readonly states: readonly [MaterialState] };
 
 /** What an item asks for, and where each of it comes from: fetched before it is asked for, asked for only when it cannot be fetched. */
 export async function gather(item: Item, submission: Submission, facts: Facts, how: Gathering): Promise<Gathered> {
   const uploaded = new Set(submission.materials.map(({ code }) => code));
-  const gathered = await Promise.all(item.materials.map((material) => one(material)));
+  const needed = new Set<Material>();
+  for (const material of item.materials)
+    if (material.when === undefined || (await material.when(facts))) needed.add(material);
+  const wanted = [...needed].filter(({ code, certificate }) => certificate !== undefined && !uploaded.has(code));
+  // All of them under one time limit, and in the ledger by one write.
+  const retrieved = wanted.length === 0 ? [] : await fetched(wanted);
+  const gathered = item.materials.map((material) => one(material));
   return {
-    states: gathered.map(({ state }) => state),
+    states: gathered.flatMap(({ states }) => states),
     problems: gathered.flatMap(({ problems }) => problems),
     certificates: gathered.flatMap(({ certificates }) => certificates),
+    owed: gathered.flatMap(({ owed }) => owed),
   };
 
-  async function one(
-    material: Material,
-  ): Promise<{ state: MaterialState; problems: readonly Problem[]; certificates: CaseRecord['certificates'] }> {
-    const { code, title, from } = material;
-    const settled = (
-      state: MaterialState['state'],
-      problems: readonly Problem[] = [],
-      certificates: CaseRecord['certificates'] = [],
-    ) => ({
-      state: { code, title, from, state },
-      problems,
-      certificates,
-    });
-    if (material.when !== undefined && !(await material.when(facts))) return settled('notNeeded');
+  function one(material: Material): Settled {
+    const { code, title, from, certificate: wants } = material;
+    const settled = (state: MaterialState['state'], more: Partial<Gathered> & { asOf?: Millis } = {}): Settled => {
+      const { asOf, problems = [], certificates = [], owed = [] } = more;
+      return {
+        states: [{ code, title, from, state, ...(asOf === undefined ? {} : { asOf }) }],
+        problems,
+        certificates,
+        owed,
+      };
+    };
+    if (!needed.has(material)) return settled('notNeeded');
     if (from === 'form') return settled('supplied');
     if (from === 'step') return settled('made');
     if (uploaded.has(code)) return settled('supplied');
-    if (material.certificate === undefined) {
-      return material.required ? settled('missing', [missing(material)]) : settled('notNeeded');
-    }
-    const retrieved = await fetched(material.certificate);
-    const lacking = retrieved.filter(({ state }) => state !== 'found');
-    const certificates = retrieved.flatMap(({ holder, certificate }) =>
+    const without = () =>
+      material.required ? settled('missing', { problems: [missing(material)] }) : settled('notNeeded');
+    if (wants === undefined) return without();
+    const results = retrieved.filter((result) => result.material === code);
+    // Nobody could be told whose it would be: that is no reason to do without it.
+    if (results.length === 0) return without();
+    const lacking = results.filter(({ state }) => state !== 'found');
+    const certificates = results.flatMap(({ holder, certificate }) =>
       certificate === undefined ? [] : [{ material: code, holder, certificate }],
     );
-    if (lacking.length === 0) return settled('fetched', [], certificates);
-    if (!material.required) return settled('notNeeded', [], certificates);
-    const unavailable = lacking.some(({ state }) => state === 'unavailable');
-    return settled(
-      unavailable ? 'unavailable' : 'missing',
-      lacking.map((result) => unfetched(material, result)),
+    if (lacking.length === 0) {
+      const copies = results.flatMap(({ freshness, fetchedAt }) =>
+        freshness === 'asOf' && fetchedAt !== null ? [fetchedAt] : [],
+      );
+      return settled('fetched', { certificates, ...(copies.length === 0 ? {} : { asOf: Math.min(...copies) }) });
+    }
+    if (!material.required) return settled('notNeeded', { certificates });
+    // Only what could not be asked for may be owed: where every source has searched and has none, nothing will come.
+    const away = lacking.every(({ state }) => state === 'unavailable');
+    const { whenDown } = wants;
+    if (away && whenDown?.do === 'later') {
+      const due = how.deadline(how.now, whenDown.within);
+      const owed = lacking.map(
+        ({ type, holder, reason }): Owed => ({
+          material: code,
+          title,
+          type,
+          holder,
+          steps: whenDown.steps,
+          since: how.now,
+          due,
+          reason: reason ?? { code: 'unavailable', zh: '来源不可用', en: 'its source is not available' },
+          told: false,
+        }),
+      );
+      return settled('owed', { certificates, owed });
+    }
+    return settled(lacking.some(({ state }) => state === 'unavailable') ? 'unavailable' : 'missing', {
+      problems: lacking.map((result) => unfetched(material, result)),
       certificates,
-    );
+    });
   }
 
-  async function fetched(wanted: NonNullable<Material['certificate']>): Promise<readonly Retrieved[]> {
-    const hints = (await wanted.hints?.(facts)) ?? {};
+  function fetched(materials: readonly Material[]): Promise<readonly Retrieved[]> {
     const purpose: Purpose = {
       applicationNo: submission.applicationNo,
       itemCode: item.code,
@@ -71,22 +107,16 @@ export async function gather(item: Item, submission: Submission, facts: Facts, h
       clerk: submission.clerk ?? { officerId: how.appKey },
       basis: item.basis,
     };
-    const holders = (await wanted.holders(facts)) as unknown as readonly Holder[];
-    const answers = await Promise.all(
-      holders.map((holder) =>
-        how.certificates.retrieve({
-          holder: { name: holder.name, idType: holder.idType, idNo: holder.idNo },
-          types: [wanted.type],
-          purpose,
-          hints,
-          channel: submission.channel,
-          appKey: how.appKey,
-          traceparent: how.traceparent,
-          timeLimitMs: how.timeLimitMs,
-        }),
-      ),
-    );
-    return answers.flat();
+    return how.certificates.retrieve({
+      types: materials.flatMap(({ certificate }) => certificate?.type ?? []),
+      purpose,
+      facts,
+      hints: {},
+      channel: submission.channel,
+      appKey: how.appKey,
+      traceparent: how.traceparent,
+      timeLimitMs: how.timeLimitMs,
+    });
   }
 }
 

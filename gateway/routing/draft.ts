@@ -4,11 +4,14 @@ import type {
   CaseState,
   Change,
   Decision,
+  EndedCertificate,
   OutgoingEnvelope,
+  Owed,
   Step,
   StepState,
   Submission,
 } from '../../contracts/ports/case.ts';
+import type { IssuedCertificate } from '../../contracts/ports/certificate.ts';
 import type { Facts } from '../../contracts/ports/item.ts';
 
 export const ENDED: ReadonlySet<StepState> = new Set(['DONE', 'REJECTED', 'SKIPPED']);
@@ -28,6 +31,10 @@ export class Draft {
   #state: CaseState;
   #decision: Decision | null;
   #submission: Submission;
+  #certificates: CaseRecord['certificates'];
+  #owed: readonly Owed[];
+  readonly #issued: IssuedCertificate[] = [];
+  readonly #endedCertificates: EndedCertificate[] = [];
   #messages: number;
 
   constructor(record: CaseRecord) {
@@ -36,6 +43,8 @@ export class Draft {
     this.#state = record.state;
     this.#decision = record.decision;
     this.#submission = record.submission;
+    this.#certificates = record.certificates;
+    this.#owed = record.owed;
     this.#messages = record.messages;
   }
 
@@ -50,6 +59,13 @@ export class Draft {
   }
   get steps(): readonly Step[] {
     return [...this.#steps.values()];
+  }
+
+  get certificates(): CaseRecord['certificates'] {
+    return this.#certificates;
+  }
+  get owed(): readonly Owed[] {
+    return this.#owed;
   }
 
   step(no: string): Step | undefined {
@@ -71,6 +87,25 @@ export class Draft {
   decide(decision: Decision): void {
     this.#decision = decision;
     this.#state = decision.outcome === 'withdrawn' ? 'WITHDRAWN' : 'DECIDED';
+    // Nobody waits for it any more.
+    this.#owed = [];
+  }
+
+  owe(owed: readonly Owed[]): void {
+    this.#owed = owed;
+  }
+
+  /** From now on the steps that follow see it. */
+  provide(certificates: CaseRecord['certificates']): void {
+    this.#certificates = [...this.#certificates, ...certificates];
+  }
+
+  issue(issued: IssuedCertificate): void {
+    this.#issued.push(issued);
+  }
+
+  end(certificate: EndedCertificate): void {
+    this.#endedCertificates.push(certificate);
   }
 
   supply(submission: Submission): void {
@@ -92,7 +127,8 @@ export class Draft {
   }
 
   facts(): Facts {
-    const { caseNo, acceptedAt, certificates } = this.record;
+    const { caseNo, acceptedAt } = this.record;
+    const certificates = this.#certificates;
     const { applicationNo, itemCode, channel, applicant, agent, form, materials } = this.#submission;
     const steps: Record<string, Facts['steps'][string]> = {};
     for (const { no, state, number, result } of this.#steps.values()) {
@@ -114,6 +150,10 @@ export class Draft {
       ...(this.#state === this.record.state ? {} : { state: this.#state }),
       ...(this.#decision === this.record.decision || this.#decision === null ? {} : { decision: this.#decision }),
       ...(this.#submission === this.record.submission ? {} : { submission: this.#submission }),
+      ...(this.#certificates === this.record.certificates ? {} : { certificates: this.#certificates }),
+      ...(this.#owed === this.record.owed ? {} : { owed: this.#owed }),
+      ...(this.#issued.length === 0 ? {} : { issued: this.#issued }),
+      ...(this.#endedCertificates.length === 0 ? {} : { ended: this.#endedCertificates }),
       steps: this.steps.filter((step) => this.#changed.has(step.no)),
       events: this.#events,
       outbox: this.#outbox,

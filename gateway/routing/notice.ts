@@ -3,7 +3,7 @@ import type { JsonObject, Millis, Party, Reason } from '../../contracts/ports/en
 import type { Draft } from './draft.ts';
 
 /** Local time of the county, as ISO 8601 with its offset. */
-function localTime(at: Millis): string {
+export function localTime(at: Millis): string {
   return `${new Date(at + 8 * 3_600_000).toISOString().slice(0, -1)}+08:00`;
 }
 
@@ -20,6 +20,17 @@ function stepBody(step: Step): JsonObject {
     reason: step.reason === null ? null : reasonBody(step.reason),
     resumesAt: step.resumesAt === null ? null : localTime(step.resumesAt),
   };
+}
+
+/** What the case's steps made, each certificate once however many hold it: the window hands it out, or fetches it by its identifier. */
+function issuedBodies({ certificates }: Draft): JsonObject[] {
+  const issued = new Map<string, JsonObject>();
+  for (const { stepNo, certificate } of certificates) {
+    const { type, title, identifier, number, issuer } = certificate;
+    if (stepNo !== undefined && identifier !== null)
+      issued.set(identifier, { stepNo, type, title, identifier, number, issuer });
+  }
+  return [...issued.values()];
 }
 
 /**
@@ -49,6 +60,7 @@ export class Notices {
       by: decision.by,
       reason: decision.reason === null ? null : reasonBody(decision.reason),
       steps: draft.steps.map((step) => ({ ...stepBody(step), result: step.result })),
+      certificates: issuedBodies(draft),
     });
   }
 

@@ -7,10 +7,12 @@ import type { Contracts } from '../../contracts/ports/contract.ts';
 import type { Answer, Message } from '../../contracts/ports/envelope.ts';
 import { Fault } from '../../contracts/ports/fault.ts';
 import type { Catalogue, Facts, Item, RouteStep } from '../../contracts/ports/item.ts';
+import { silent } from '../../contracts/ports/logger.ts';
 import { makeRouting } from './routing.ts';
 
 const words = (text: string) => ({ zh: text, en: text });
 const reason = (code: string) => ({ code, ...words(code) });
+
 const clock: Clock = { ...wallClock, now: () => 1_795_397_415_123 };
 
 function planned(no: string, after: string[], more: Partial<RouteStep> = {}): RouteStep {
@@ -65,6 +67,8 @@ class Played {
       clock,
       window: 'window',
       deliverable: (_party, contract) => ({ contract, result: null, replies }),
+      hashOf: (idNo) => `hash-of-${idNo}`,
+      log: silent,
     });
     this.record = {
       caseNo: '331124261123000001',
@@ -72,6 +76,7 @@ class Played {
       queryCode: '000000',
       submission: { applicationNo: 'A1', itemCode: 'item', channel: 'window', applicant: {}, form: {}, materials: [] },
       certificates: [],
+      owed: [],
       traceparent: '00-1-1-01',
       state: 'ACCEPTED',
       steps: route.map(

@@ -5,9 +5,11 @@ import type {
   CaseRecord,
   Change,
   OutgoingEnvelope,
+  Owed,
   Step,
   Submission,
 } from '../../contracts/ports/case.ts';
+import type { Holder } from '../../contracts/ports/certificate.ts';
 import type { Clock } from '../../contracts/ports/clock.ts';
 import { type Contracts, Unfit } from '../../contracts/ports/contract.ts';
 import type {
@@ -20,8 +22,10 @@ import type {
   Reason,
 } from '../../contracts/ports/envelope.ts';
 import type { Catalogue, Item, RouteStep } from '../../contracts/ports/item.ts';
+import type { Logger } from '../../contracts/ports/logger.ts';
 import type { Routing } from '../../contracts/ports/routing.ts';
 import { Draft, ENDED, envelopeId } from './draft.ts';
+import { issuedBy } from './issued.ts';
 import { Notices } from './notice.ts';
 
 export interface RoutingParts {
@@ -32,6 +36,9 @@ export interface RoutingParts {
   readonly window: Party;
   /** How a party answers to a contract; undefined when it is not connected (any more). */
   readonly deliverable: (party: Party, contract: ContractName) => Deliverable | undefined;
+  /** How whatever is kept names a holder. */
+  readonly hashOf: (idNo: string) => string;
+  readonly log: Logger;
 }
 
 /** What happens to a case before a department has said anything, and what its applicant does to it. */
@@ -39,7 +46,18 @@ export interface CaseRouting {
   opened(record: CaseRecord): Promise<Change>;
   supplied(submission: Submission): Advance;
   withdrawn(by: string, reason: string): Advance;
+  /** Certificates that were owed have come. */
+  provided(certificates: CaseRecord['certificates']): Advance;
+  /** What is owed cannot be had, or its time is over: the clerk is told, once. */
+  materialsAsked(missing: readonly { readonly owed: Owed; readonly reason: Reason }[]): Advance;
 }
+
+/** Something is to be mended by a department's word, or to be brought because it could not be fetched. */
+const awaitsApplicant = ({ steps, owed }: Draft): boolean =>
+  steps.some(({ state }) => state === 'CORRECTING') || owed.some(({ told }) => told);
+
+const same = (owed: Owed, material: string, holder: Holder): boolean =>
+  owed.material === material && owed.holder.idNo === holder.idNo;
 
 /**
  * The route of a case as a pure function of what happened: each method gives the `Advance` that the store runs inside the
@@ -49,8 +67,18 @@ export interface CaseRouting {
  *   a blocking refusal  decides the case with that department's reason; steps that have not begun never do
  *   a non-blocking end  is told to the window and changes nothing else
  *   the last blocking   step that is done decides the case: approved
+ *   a material owed     keeps back the steps that need it, and no others, until it is fetched or brought
+ *   a step done         registers the certificates that its result is, and ends those that are no longer true
  */
-export function makeRouting({ catalogue, contracts, clock, window, deliverable }: RoutingParts): Routing & CaseRouting {
+export function makeRouting({
+  catalogue,
+  contracts,
+  clock,
+  window,
+  deliverable,
+  hashOf,
+  log,
+}: RoutingParts): Routing & CaseRouting {
   const notices = new Notices(window, () => clock.now());
 
   function note(
@@ -169,10 +197,64 @@ export function makeRouting({ catalogue, contracts, clock, window, deliverable }
             en: 'a step before this one was refused',
           });
         } else if (before.every((state) => state === 'DONE' || state === 'SKIPPED')) {
-          if (planned.when === undefined || (await holds(planned, draft))) await send(draft, step, planned);
-          else skip(null);
+          const owed = draft.owed.filter(({ steps }) => steps.includes(step.no));
+          if (planned.when !== undefined && !(await holds(planned, draft))) skip(null);
+          else if (owed.length > 0) waitFor(draft, step, owed);
+          else await send(draft, step, planned);
         }
       }
+    }
+  }
+
+  /** It stays where it is, and says what for. */
+  function waitFor(draft: Draft, step: Step, owed: readonly Owed[]): void {
+    const materials = [...new Map(owed.map(({ material, title }) => [material, title]))];
+    const reason: Reason = {
+      code: 'materialOwed',
+      zh: `等待补齐材料：${materials.map(([code, title]) => `${code} ${title.zh}`).join('、')}`,
+      en: `waits for materials owed: ${materials.map(([code, title]) => `${code} ${title.en}`).join(', ')}`,
+    };
+    if (step.reason?.code === reason.code && step.reason.en === reason.en) return;
+    const waiting = move(draft, step, { state: 'PENDING', reason });
+    note(draft, 'waiting', step.party, step.no, reason);
+    notices.progress(draft, waiting);
+  }
+
+  /**
+   * What a step's end means for certificates. It must not undo the step: a mapping that fails rings, and the department's own copy is found at the department.
+   */
+  async function certify(draft: Draft, step: Step): Promise<void> {
+    const planned = itemOf(draft).route.find(({ no }) => no === step.no);
+    const { caseNo } = draft.record;
+    const about = { caseNo, stepNo: step.no, at: clock.now(), hashOf };
+    try {
+      for (const { type, holders, number } of planned?.ends ?? []) {
+        const facts = draft.facts();
+        const ended = number === undefined ? null : await number(facts);
+        for (const holder of (await holders(facts)) as unknown as readonly Holder[])
+          draft.end({ stepNo: step.no, type, holderHash: hashOf(holder.idNo), number: ended });
+      }
+      for (const issue of planned?.issues ?? []) {
+        const issued = issuedBy(issue, await issue.map(draft.facts()), about);
+        for (const one of issued) draft.issue(one);
+        draft.provide(
+          issued.map(({ certificate }) => ({
+            material: null,
+            stepNo: step.no,
+            holder: certificate.holder,
+            certificate,
+          })),
+        );
+        const [first] = issued;
+        if (first !== undefined)
+          note(draft, 'issued', step.party, step.no, null, {
+            type: issue.type,
+            identifier: first.certificate.identifier,
+            holders: issued.length,
+          });
+      }
+    } catch (error) {
+      log.error('what a step issued could not be registered', { caseNo, step: step.no, error });
     }
   }
 
@@ -222,8 +304,8 @@ export function makeRouting({ catalogue, contracts, clock, window, deliverable }
       case 'done': {
         const done = move(draft, step, { state: 'DONE', result: answer.result, heardAt });
         note(draft, 'answered', step.party, step.no, null, { outcome: 'done', number: done.number });
-        if (draft.state === 'CORRECTING' && !draft.steps.some(({ state }) => state === 'CORRECTING'))
-          draft.become('HANDLING');
+        if (draft.state === 'CORRECTING' && !awaitsApplicant(draft)) draft.become('HANDLING');
+        await certify(draft, done);
         notices.progress(draft, done);
         return proceed(draft);
       }
@@ -273,6 +355,8 @@ export function makeRouting({ catalogue, contracts, clock, window, deliverable }
         itemCode: draft.submission.itemCode,
         channel: draft.submission.channel,
       });
+      for (const [material, title] of new Map(draft.owed.map((owed) => [owed.material, owed])))
+        note(draft, 'owed', null, null, title.reason, { material, until: title.due.at });
       await proceed(draft);
       return draft.change();
     },
@@ -379,14 +463,21 @@ export function makeRouting({ catalogue, contracts, clock, window, deliverable }
     supplied: (submission) =>
       advance(async (draft) => {
         const asked = draft.steps.filter((step) => step.state === 'CORRECTING');
-        if (asked.length === 0) {
+        const brought = new Set(submission.materials.map(({ code }) => code));
+        const settled = draft.owed.filter(({ material }) => brought.has(material));
+        if (asked.length === 0 && settled.length === 0) {
           throw new Unfit(409, 'notCorrecting', {
             zh: '该办件当前没有补正要求',
             en: 'no correction is asked of this case',
           });
         }
         draft.supply(submission);
-        draft.become('HANDLING');
+        if (settled.length > 0) {
+          draft.owe(draft.owed.filter((owed) => !settled.includes(owed)));
+          for (const { material } of new Map(settled.map((owed) => [owed.material, owed])).values())
+            note(draft, 'provided', null, null, null, { material, by: 'applicant' });
+        }
+        if (draft.state === 'CORRECTING' && !draft.owed.some(({ told }) => told)) draft.become('HANDLING');
         const item = itemOf(draft);
         for (const step of asked) {
           const planned = item.route.find(({ no }) => no === step.no);
@@ -394,6 +485,48 @@ export function makeRouting({ catalogue, contracts, clock, window, deliverable }
           note(draft, 'correctionSupplied', step.party, step.no);
           await send(draft, { ...step, revision: step.revision + 1, number: null }, planned);
         }
+        if (settled.length > 0) return proceed(draft);
+      }),
+
+    provided: (certificates) =>
+      advance(async (draft) => {
+        const came = draft.owed.filter((owed) =>
+          certificates.some(({ material, holder }) => material === owed.material && holder.idNo === owed.holder.idNo),
+        );
+        if (came.length === 0) return;
+        draft.provide(
+          certificates.filter(({ material, holder }) =>
+            came.some((owed) => owed.material === material && owed.holder.idNo === holder.idNo),
+          ),
+        );
+        draft.owe(draft.owed.filter((owed) => !came.includes(owed)));
+        for (const { material } of new Map(came.map((owed) => [owed.material, owed])).values())
+          note(draft, 'provided', null, null, null, { material, by: 'gateway' });
+        if (draft.state === 'CORRECTING' && !awaitsApplicant(draft)) draft.become('HANDLING');
+        return proceed(draft);
+      }),
+
+    materialsAsked: (missing) =>
+      advance((draft) => {
+        const told = draft.owed.filter(
+          (owed) => !owed.told && missing.some(({ owed: { material, holder } }) => same(owed, material, holder)),
+        );
+        if (told.length === 0) return;
+        draft.owe(draft.owed.map((owed) => (told.includes(owed) ? { ...owed, told: true } : owed)));
+        const [first] = told;
+        const reason = missing.find(
+          ({ owed }) => first !== undefined && same(first, owed.material, owed.holder),
+        )?.reason;
+        const materials = new Map(told.map(({ material, title }) => [material, title]));
+        draft.become('CORRECTING');
+        note(draft, 'materialAsked', null, null, reason ?? null, { materials: [...materials.keys()] });
+        const waiting = draft.steps.find((step) => first?.steps.includes(step.no));
+        if (waiting !== undefined)
+          notices.correction(
+            draft,
+            { ...waiting, reason: reason ?? waiting.reason },
+            [...materials].map(([code, title]) => `${code} ${title.zh}`),
+          );
       }),
 
     withdrawn: (by, why) =>
