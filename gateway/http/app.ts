@@ -1,3 +1,4 @@
+import { pipeline } from 'node:stream/promises';
 import express, { type Express, type Response } from 'express';
 import helmet from 'helmet';
 import type { App } from '../../config/settings.ts';
@@ -15,9 +16,12 @@ import { type CertificateParts, certificateRoutes } from './certificates.ts';
 import { contractRoutes } from './contracts.ts';
 import { departmentRoutes } from './departments.ts';
 import { docsPages } from './docs.ts';
+import { type DocumentParts, documentRoutes } from './documents.ts';
 import { envelopeRoutes } from './envelopes.ts';
 import { type HealthParts, healthRoutes } from './health.ts';
 import { itemRoutes } from './items.ts';
+import { type LedgerParts, ledgerRoutes } from './ledger.ts';
+import { type MandateParts, mandateRoutes } from './mandates.ts';
 import { openApi } from './openapi.ts';
 import { notFound, tellProblem } from './problems.ts';
 import { addressLimit, appLimit, refusalLimit } from './rate.ts';
@@ -26,7 +30,7 @@ import type { Answered, Handler, Locals, Page, Params, RawRoute, Route, SchemaRe
 import { schemaDocuments } from './schemas.ts';
 import { traceparentOf } from './traceparent.ts';
 
-export interface AppParts extends CaseParts, CertificateParts, HealthParts {
+export interface AppParts extends CaseParts, CertificateParts, DocumentParts, LedgerParts, MandateParts, HealthParts {
   readonly departments: Departments;
   readonly contracts: Contracts;
   readonly nonces: Nonces;
@@ -54,6 +58,9 @@ export function makeApp(parts: AppParts): Express {
     ...caseRoutes(parts),
     ...departmentRoutes(parts),
     ...certificateRoutes(parts),
+    ...ledgerRoutes(parts),
+    ...mandateRoutes(parts),
+    ...documentRoutes(parts),
     ...envelopeRoutes(parts),
     ...itemRoutes(parts),
     ...contractRoutes(parts),
@@ -183,7 +190,7 @@ function answerSigned(route: SignedRoute, check: Check): Handler {
     }
     const at = request.originalUrl.indexOf('?');
     const search = at === -1 ? '' : request.originalUrl.slice(at + 1);
-    send(
+    await send(
       response,
       await route.handle({ ...paramsOf(request.params), caller: claim.caller, search, body, traceparent }),
     );
@@ -212,7 +219,15 @@ function paramsOf(params: { readonly [name: string]: unknown }): Params {
   };
 }
 
-function send(response: Response<unknown, Locals>, { status, headers, content }: Answered): void {
-  response.writeHead(status, { ...headers, 'Content-Length': Buffer.byteLength(content) });
-  response.end(content);
+async function send(response: Response<unknown, Locals>, { status, headers, content }: Answered): Promise<void> {
+  if (typeof content === 'string' || content instanceof Uint8Array) {
+    response.writeHead(status, { ...headers, 'Content-Length': Buffer.byteLength(content) });
+    response.end(content);
+    return;
+  }
+  response.writeHead(status, { ...headers });
+  // Whoever goes away ends it, and with it whatever the pieces come from.
+  await pipeline(content, response).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ERR_STREAM_PREMATURE_CLOSE') throw error;
+  });
 }

@@ -116,6 +116,10 @@ describe('who may call', () => {
       ['window-1 office-1 auditor-1', 'POST', '/v1/envelopes/331124261123000001-01/cancel', reason],
       ['office-1 operator-1 auditor-1', 'POST', '/v1/certificates/retrievals', {}],
       ['window-1 office-1 operator-1', 'POST', '/v1/certificates/ledger/searches', {}],
+      ['window-1 office-1 operator-1', 'POST', '/v1/certificates/ledger/exports', {}],
+      ['window-1 office-1 operator-1', 'GET', '/v1/certificates/ledger/check'],
+      ['window-1 office-1 auditor-1', 'POST', '/v1/certificates/ledger/deletions', {}],
+      ['window-1 office-1 operator-1', 'GET', '/v1/certificates/statistics'],
     ];
     for (const [apps, method, target, body] of table) {
       for (const as of apps.split(' ')) {

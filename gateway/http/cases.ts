@@ -3,6 +3,7 @@ import { Unfit } from '../../contracts/ports/contract.ts';
 import type { Catalogue } from '../../contracts/ports/item.ts';
 import type { Caller, Desk, Intake } from '../../contracts/ports/services.ts';
 import type { CaseReads } from '../../contracts/ports/store.ts';
+import { isoOrNull } from './iso.ts';
 import { oneOf, paging, ROWS, readQuery, term, time } from './parameters.ts';
 import { type Asked, json, type Role, type SignedRoute } from './route.ts';
 import { acceptedView, caseRow, caseView, eventView, type Sight } from './views.ts';
@@ -117,11 +118,12 @@ export function caseRoutes({ intake, desk, reads, catalogue }: CaseParts): reado
         return json(200, {
           acceptable,
           problems: problems.map(({ pointer, code, zh, en }) => ({ pointer, code, zh, en })),
-          materials: materials.map(({ code, title: { zh, en }, from, state }) => ({
+          materials: materials.map(({ code, title: { zh, en }, from, state, asOf = null }) => ({
             code,
             title: { zh, en },
             from,
             state,
+            asOf: isoOrNull(asOf),
           })),
         });
       },

@@ -1,50 +1,102 @@
-import type { Certificates, Holder, Ledger, Purpose } from '../../contracts/ports/certificate.ts';
-import { Unfit } from '../../contracts/ports/contract.ts';
+import type { Holder, Purpose } from '../../contracts/ports/certificate.ts';
+import type { Clock } from '../../contracts/ports/clock.ts';
+import { type Contracts, type Problem, Unfit } from '../../contracts/ports/contract.ts';
 import type { JsonObject } from '../../contracts/ports/envelope.ts';
-import type { Catalogue } from '../../contracts/ports/item.ts';
-import { ROWS } from './parameters.ts';
+import type { Catalogue, Facts } from '../../contracts/ports/item.ts';
+import type { Certificates, RetrievalRequest } from '../../contracts/ports/retrieval.ts';
+import type { Caller } from '../../contracts/ports/services.ts';
 import { json, type SignedRoute } from './route.ts';
-import { ledgerView, retrievalView } from './views.ts';
+import { retrievalView } from './views.ts';
 
 export interface CertificateParts {
   readonly certificates: Certificates;
-  /** The access ledger, and how it names a holder without holding the id number. */
-  readonly ledger: { read: Ledger['read']; holderHash(idNo: string): string };
   readonly catalogue: Catalogue;
+  readonly contracts: Contracts;
+  readonly clock: Clock;
   readonly limits: { readonly certificateTimeMs: number };
 }
 
 /** As it passed `certificate.retrieve@1`. */
-interface RetrievalRequest {
+interface Retrieval {
   readonly requestId?: string;
-  readonly holder: Holder;
+  readonly holder?: Holder;
+  readonly holders?: readonly Holder[];
+  readonly form?: JsonObject;
   readonly types?: readonly string[];
   readonly itemCode?: string;
   readonly purpose: Purpose;
   readonly hints?: JsonObject;
+  readonly want?: 'data' | 'file';
   readonly channel?: string;
   readonly timeLimitMs?: number;
 }
 
-interface LedgerSearch {
-  readonly holder?: { readonly idNo: string };
-  readonly caseNo?: string;
-  readonly after?: string;
-  readonly limit?: number;
-}
+const LONGEST_SAID = 200;
 
 export function certificateRoutes({
   certificates,
-  ledger,
   catalogue,
+  contracts,
+  clock,
   limits,
 }: CertificateParts): readonly SignedRoute[] {
-  function typesOf({ types, itemCode }: RetrievalRequest): readonly string[] {
-    if (types !== undefined) return types;
-    const item = catalogue.get(itemCode ?? '');
-    if (item !== undefined) return [...new Set(item.materials.flatMap(({ certificate }) => certificate?.type ?? []))];
-    const words = { zh: '事项目录中没有该事项编码', en: 'no such item in the catalogue' };
-    throw new Unfit(422, 'unfit', words, [{ pointer: '/itemCode', code: 'itemUnknown', ...words }]);
+  /** The matter as the form shows it, before there is a case. */
+  function factsOf({ form, purpose, channel }: Retrieval, caller: Caller): Facts | undefined {
+    if (form === undefined) return undefined;
+    const item = catalogue.get(purpose.itemCode);
+    if (item === undefined) return undefined;
+    const problems = contracts
+      .problems(item.form, form)
+      .map((problem) => ({ ...problem, pointer: `/form${problem.pointer}` }));
+    if (problems.length > 0) throw unfit(problems);
+    return {
+      case: {
+        caseNo: '',
+        applicationNo: purpose.applicationNo ?? '',
+        itemCode: item.code,
+        channel: channel ?? caller.channels[0] ?? 'window',
+        acceptedAt: clock.now(),
+      },
+      applicant: {},
+      agent: null,
+      form,
+      materials: [],
+      certificates: [],
+      steps: {},
+    };
+  }
+
+  function requestOf(asked: Retrieval, caller: Caller, traceparent: string): RetrievalRequest {
+    const { holder, holders = holder === undefined ? undefined : [holder], types, requestId } = asked;
+    const facts = factsOf(asked, caller);
+    return {
+      ...(holders === undefined ? {} : { holders }),
+      ...(types === undefined ? {} : { types }),
+      ...(facts === undefined ? {} : { facts }),
+      ...(requestId === undefined ? {} : { requestId }),
+      purpose: asked.purpose,
+      hints: asked.hints ?? {},
+      wantsFile: asked.want === 'file',
+      channel: asked.channel ?? caller.channels[0] ?? 'window',
+      appKey: caller.appKey,
+      traceparent,
+      timeLimitMs: Math.min(asked.timeLimitMs ?? limits.certificateTimeMs, limits.certificateTimeMs),
+    };
+  }
+
+  /** A question without a purpose, or with none that holds, is refused, and written down like every refusal; what else is wrong with it makes it no question. */
+  async function refused(
+    body: Retrieval,
+    problems: readonly Problem[],
+    caller: Caller,
+    traceparent: string,
+  ): Promise<never> {
+    if (problems.every(({ pointer }) => /^\/(?:purpose|itemCode)(?:\/|$)/.test(pointer))) {
+      const { form: _, ...asked } = body;
+      const purpose = saidOf(asked.purpose, asked.itemCode);
+      await certificates.refused({ ...requestOf(asked, caller, traceparent), purpose });
+    }
+    throw unfit(problems);
   }
 
   return [
@@ -59,46 +111,53 @@ export function certificateRoutes({
         zh: '须说明用途（办件或申请编号、事项、经办人、依据）；每种证照各有结果，部分结果是正常的；每次调取先记台账。',
         en: 'A purpose is mandatory (case or application number, item, clerk, basis). Each certificate has its own outcome, and partial results are normal. Every retrieval is in the ledger before its source is called.',
       },
-      body: { schema: 'certificate.retrieve@1' },
+      body: { schema: 'certificate.retrieve@1', checkedBehind: true },
       replies: { 200: { words: { zh: '逐证结果', en: 'One result for each' }, schema: 'certificate.retrieved@1' } },
       async handle({ caller, body, traceparent }) {
-        const request = body as unknown as RetrievalRequest;
+        const asked = body as unknown as Retrieval;
+        const problems = [...contracts.problems('certificate.retrieve@1', body)];
+        if (problems.length > 0) return refused(asked, problems, caller, traceparent);
+        const { itemCode, purpose } = asked;
+        if (itemCode !== undefined && catalogue.get(itemCode) === undefined) {
+          const words = { zh: '事项目录中没有该事项编码', en: 'no such item in the catalogue' };
+          problems.push({ pointer: '/itemCode', code: 'itemUnknown', ...words });
+        } else if (itemCode !== undefined && itemCode !== purpose.itemCode) {
+          const words = { zh: '与用途中的事项不一致', en: 'expected the item of the purpose' };
+          problems.push({ pointer: '/itemCode', code: 'otherItem', ...words });
+        }
+        if (problems.length > 0) return refused(asked, problems, caller, traceparent);
         const began = performance.now();
-        const results = await certificates.retrieve({
-          holder: request.holder,
-          types: typesOf(request),
-          purpose: request.purpose,
-          hints: request.hints ?? {},
-          channel: request.channel ?? caller.channels[0] ?? 'window',
-          appKey: caller.appKey,
-          traceparent,
-          timeLimitMs: Math.min(request.timeLimitMs ?? limits.certificateTimeMs, limits.certificateTimeMs),
-        });
-        return json(200, retrievalView(results, Math.round(performance.now() - began), request.requestId));
-      },
-    },
-    {
-      method: 'POST',
-      path: '/v1/certificates/ledger/searches',
-      id: 'searchLedger',
-      tag: 'certificates',
-      access: ['auditor'],
-      words: { zh: '查调用台账：谁查过', en: 'Search the access ledger: who looked' },
-      more: {
-        zh: '以 POST 查询，因身份证号不得出现在网址中。',
-        en: 'A POST, because an identity number must not stand in a URL.',
-      },
-      body: { schema: 'LedgerSearch' },
-      replies: {
-        200: { words: { zh: '一页台账', en: 'A page of the ledger, in the order written' }, schema: 'LedgerPage' },
-      },
-      async handle({ body }) {
-        const { holder, limit = ROWS, ...filter } = body as LedgerSearch;
-        const hash = holder === undefined ? {} : { holderHash: ledger.holderHash(holder.idNo) };
-        const entries = await ledger.read({ ...filter, ...hash, limit });
-        const next = entries.length === limit ? (entries.at(-1)?.id ?? null) : null;
-        return json(200, { rows: entries.map(ledgerView), next });
+        const results = await certificates.retrieve(requestOf(asked, caller, traceparent));
+        return json(200, retrievalView(results, Math.round(performance.now() - began), asked.requestId));
       },
     },
   ];
+}
+
+/** Of a purpose that is none, what it says all the same: texts, and no longer than a purpose's are. */
+function saidOf(purpose: unknown, item: unknown): Partial<Purpose> {
+  const text = (of: unknown, name: string): string | undefined => {
+    const value =
+      typeof of === 'object' && of !== null ? (of as { readonly [name: string]: unknown })[name] : undefined;
+    return typeof value === 'string' && value.length <= LONGEST_SAID ? value : undefined;
+  };
+  const texts = ['caseNo', 'applicationNo', 'basis'].flatMap((name) => {
+    const said = text(purpose, name);
+    return said === undefined ? [] : [[name, said] as const];
+  });
+  const officerId = text((purpose as { clerk?: unknown } | null | undefined)?.clerk, 'officerId');
+  const itemCode = text(purpose, 'itemCode') ?? (typeof item === 'string' ? item : undefined);
+  return {
+    ...Object.fromEntries(texts),
+    ...(itemCode === undefined ? {} : { itemCode }),
+    ...(officerId === undefined ? {} : { clerk: { officerId } }),
+  };
+}
+
+function unfit(problems: readonly Problem[]): Unfit {
+  const words = {
+    zh: `请求有 ${problems.length} 处需要更正`,
+    en: `${problems.length} things to mend, all told at once`,
+  };
+  return new Unfit(422, 'unfit', words, problems);
 }

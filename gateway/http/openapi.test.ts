@@ -5,8 +5,10 @@ import { schemaCompiler } from '../../contracts/compile.ts';
 import type { Json, JsonObject } from '../../contracts/ports/envelope.ts';
 import { everyPart } from '../../contracts/references.ts';
 import { type Api, OFFICE, type Sent, startApi } from '../../test/support/api.ts';
+import { ledgerEntry } from '../../test/support/ledger-entry.ts';
 import { newCase } from '../../test/support/sample-case.ts';
 import { houseTransfer } from '../../test/support/submissions.ts';
+import { iso } from './iso.ts';
 import { schemaDocuments } from './schemas.ts';
 
 interface Operation {
@@ -92,6 +94,10 @@ describe('the OpenAPI document', () => {
         'GET /v1/cases',
         'GET /v1/cases/{caseNo}',
         'GET /v1/cases/{caseNo}/timeline',
+        'GET /v1/certificates/ledger/check',
+        'GET /v1/certificates/mandates/{mandateId}',
+        'GET /v1/certificates/seal-key',
+        'GET /v1/certificates/statistics',
         'GET /v1/contracts',
         'GET /v1/contracts/{name}@{major}',
         'GET /v1/departments',
@@ -100,6 +106,7 @@ describe('the OpenAPI document', () => {
         'GET /v1/envelopes/{id}',
         'GET /v1/items',
         'GET /v1/items/{code}',
+        'GET /v1/items/{code}/materials',
         'POST /v1/callbacks/{party}',
         'POST /v1/cases',
         'POST /v1/cases/precheck',
@@ -107,8 +114,14 @@ describe('the OpenAPI document', () => {
         'POST /v1/cases/{caseNo}/pause',
         'POST /v1/cases/{caseNo}/resume',
         'POST /v1/cases/{caseNo}/withdrawal',
+        'POST /v1/certificates/documents',
+        'POST /v1/certificates/ledger/deletions',
+        'POST /v1/certificates/ledger/exports',
         'POST /v1/certificates/ledger/searches',
+        'POST /v1/certificates/mandates',
+        'POST /v1/certificates/mandates/{mandateId}/revocation',
         'POST /v1/certificates/retrievals',
+        'POST /v1/certificates/verifications',
         'POST /v1/departments/{party}/pause',
         'POST /v1/departments/{party}/queries/{query}',
         'POST /v1/departments/{party}/resume',
@@ -128,7 +141,48 @@ describe('the OpenAPI document', () => {
       () => async () => ({ events: [], outbox: [] }),
     );
     const operator: Sent = { as: 'operator-1' };
+    const auditor: Sent = { as: 'auditor-1' };
+    const at = api.clock.now();
+    await api.store.write([
+      ledgerEntry('T1', { at }),
+      ledgerEntry('T2', { at, phase: 'answered', of: 'T1', state: 'found', source: OFFICE }),
+      ledgerEntry('T3', { at, phase: 'answered', of: 'T1', state: 'none', source: null }),
+    ]);
     const reason = { reason: '核实' };
+    const CARD = '11100000000013127D001';
+    const HOLDER = { name: '张样例', idType: '111', idNo: '331124199001010011' };
+    const retrieval = {
+      holder: HOLDER,
+      types: [CARD],
+      purpose: {
+        applicationNo: 'A1',
+        itemCode: '11331124QA0000057N433071500400501',
+        clerk: { officerId: 'W07' },
+        basis: '契税法第十一条',
+      },
+    };
+    const mandate = {
+      holder: HOLDER,
+      agent: HOLDER,
+      itemCode: retrieval.purpose.itemCode,
+      evidence: 'SQ-1',
+      clerk: retrieval.purpose.clerk,
+      until: iso(at + 86_400_000),
+    };
+    await api.store.record({
+      id: 'M1',
+      appKey: 'window-1',
+      holderMasked: '张*',
+      holderHash: 'h',
+      agentMasked: '李*',
+      itemCode: retrieval.purpose.itemCode,
+      types: [],
+      evidence: 'SQ-1',
+      officerId: 'W07',
+      from: at,
+      until: at + 86_400_000,
+      revoked: null,
+    });
     const asked: readonly [string, string, Sent?][] = [
       ['POST /v1/cases', '/v1/cases', { body: houseTransfer({ at: api.clock.now() }) }],
       ['POST /v1/cases', '/v1/cases', { body: {} }],
@@ -155,6 +209,65 @@ describe('the OpenAPI document', () => {
         .list()
         .map(({ code }) => ['GET /v1/items/{code}', `/v1/items/${code}`] satisfies [string, string, Sent?]),
       ['GET /v1/contracts', '/v1/contracts'],
+      [
+        'POST /v1/certificates/ledger/searches',
+        '/v1/certificates/ledger/searches',
+        { ...auditor, body: { from: '2026-01-01' } },
+      ],
+      ['GET /v1/certificates/ledger/check', '/v1/certificates/ledger/check', auditor],
+      [
+        'POST /v1/certificates/ledger/deletions',
+        '/v1/certificates/ledger/deletions',
+        { ...operator, body: { before: '2020-01-01' } },
+      ],
+      [
+        'POST /v1/certificates/ledger/deletions',
+        '/v1/certificates/ledger/deletions',
+        { ...operator, body: { before: '2026-01-01' } },
+      ],
+      ...['item', 'type', 'source', 'month'].map(
+        (by) =>
+          [
+            'GET /v1/certificates/statistics',
+            `/v1/certificates/statistics?from=2026-11-01&until=2026-12-01&by=${by}`,
+            auditor,
+          ] satisfies [string, string, Sent?],
+      ),
+      ...[retrieval, { ...retrieval, want: 'file' }, { types: [CARD], holder: HOLDER }].map(
+        (body) =>
+          ['POST /v1/certificates/retrievals', '/v1/certificates/retrievals', { body }] satisfies [
+            string,
+            string,
+            Sent?,
+          ],
+      ),
+      ['POST /v1/certificates/documents', '/v1/certificates/documents', { body: { useCode: 'A'.repeat(32) } }],
+      ['POST /v1/certificates/documents', '/v1/certificates/documents', { body: { useCode: 'short' } }],
+      ['POST /v1/certificates/documents', '/v1/certificates/documents', operator],
+      ...[{ type: CARD, number: 'N-1' }, { sm3: 'ab'.repeat(32) }, { identifier: '1.2.156.3005.2.no' }, {}].map(
+        (claim) =>
+          [
+            'POST /v1/certificates/verifications',
+            '/v1/certificates/verifications',
+            { body: { ...claim, clerk: retrieval.purpose.clerk, basis: '核验' } },
+          ] satisfies [string, string, Sent?],
+      ),
+      ['POST /v1/certificates/mandates', '/v1/certificates/mandates', { body: mandate }],
+      ['POST /v1/certificates/mandates', '/v1/certificates/mandates', { body: { ...mandate, types: ['no'] } }],
+      ['GET /v1/certificates/mandates/{mandateId}', '/v1/certificates/mandates/M1'],
+      ['GET /v1/certificates/mandates/{mandateId}', '/v1/certificates/mandates/nothing'],
+      [
+        'POST /v1/certificates/mandates/{mandateId}/revocation',
+        '/v1/certificates/mandates/M1/revocation',
+        { body: reason },
+      ],
+      [
+        'POST /v1/certificates/mandates/{mandateId}/revocation',
+        '/v1/certificates/mandates/M1/revocation',
+        { body: reason },
+      ],
+      ['GET /v1/certificates/seal-key', '/v1/certificates/seal-key'],
+      ['GET /v1/items/{code}/materials', `/v1/items/${retrieval.purpose.itemCode}/materials`],
       ['GET /livez', '/livez'],
       ['GET /readyz', '/readyz'],
     ];

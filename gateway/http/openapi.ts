@@ -37,6 +37,13 @@ const COMMON = {
   503: { zh: '暂不可用，见 Retry-After', en: 'Not now: see Retry-After' },
 } as const;
 
+/** Of whatever sends a body. */
+const WITH_BODY = {
+  413: { zh: '请求体超过上限', en: 'The body is over the limit' },
+  415: { zh: '应为 UTF-8 的 application/json，不得压缩', en: 'Expected application/json in UTF-8, not compressed' },
+  422: { zh: '内容不符合契约，一次告知全部问题', en: 'It breaks its contract: all problems at once' },
+} as const;
+
 /** OpenAPI 3.1, from the routes themselves and the published contracts. */
 export function openApi(routes: readonly Route[], contracts: Contracts, version: string): JsonObject {
   const published = contracts.list();
@@ -97,7 +104,11 @@ function operation(route: Route): JsonObject {
     ...(signed ? { security: [{ signature: [] }], 'x-roles': [...route.access] } : {}),
     parameters: [...pathParameters(route.path), ...(signed ? queryParameters(route.query ?? {}) : [])],
     ...requestBody(route),
-    responses: { ...(signed ? problems() : {}), ...Object.fromEntries(replies) },
+    responses: {
+      ...(signed ? problems(COMMON) : {}),
+      ...(signed && route.body !== undefined ? problems(WITH_BODY) : {}),
+      ...Object.fromEntries(replies),
+    },
   };
 }
 
@@ -133,9 +144,9 @@ function requestBody(route: Route): JsonObject {
   };
 }
 
-function problems(): JsonObject {
+function problems(told: { readonly [status: string]: Words }): JsonObject {
   return Object.fromEntries(
-    Object.entries(COMMON).map(([status, words]) => [
+    Object.entries(told).map(([status, words]) => [
       status,
       { description: both(words), content: { 'application/problem+json': { schema: reference('problem@1') } } },
     ]),

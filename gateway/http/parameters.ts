@@ -1,5 +1,6 @@
 import { type Problem, Unfit } from '../../contracts/ports/contract.ts';
 import type { JsonObject, Millis, Words } from '../../contracts/ports/envelope.ts';
+import { fromIso } from './iso.ts';
 
 /** One parameter of a query string. */
 export interface Parameter<T> {
@@ -29,18 +30,21 @@ export function term(words: Words): Parameter<string> {
   };
 }
 
-const ISO = /^\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d{1,3})?)?(?:Z|[+-]\d\d:\d\d))?$/;
-
 /** ISO 8601 with its offset, or a day, which begins at 00:00+08:00. */
 export function time(words: Words): Parameter<Millis> {
   return {
     words,
     schema: { type: 'string', examples: ['2026-11-23', '2026-11-23T09:30:00+08:00'] },
-    read(text) {
-      if (!ISO.test(text)) return undefined;
-      const at = Date.parse(text.length === 10 ? `${text}T00:00:00+08:00` : text);
-      return Number.isNaN(at) ? undefined : at;
-    },
+    read: fromIso,
+  };
+}
+
+/** Its beginning, at 00:00+08:00. */
+export function day(words: Words): Parameter<Millis> {
+  return {
+    words,
+    schema: { type: 'string', format: 'date' },
+    read: (text) => (text.length === 10 ? fromIso(text) : undefined),
   };
 }
 

@@ -85,7 +85,8 @@ export interface Asked extends Params {
 export interface Answered {
   readonly status: number;
   readonly headers: { readonly [name: string]: string };
-  readonly content: string | Uint8Array;
+  /** What comes in pieces is sent as it comes; its length stands in the headers, where it is known. */
+  readonly content: string | Uint8Array | AsyncIterable<Uint8Array>;
 }
 
 export function json(status: number, value: unknown, headers: { readonly [name: string]: string } = {}): Answered {

@@ -8,6 +8,8 @@ const text: JsonObject = { type: 'string' };
 const flag: JsonObject = { type: 'boolean' };
 const count: JsonObject = { type: 'integer', minimum: 0 };
 const time: JsonObject = { type: 'string', format: 'date-time', examples: ['2026-11-23T09:30:15.123+08:00'] };
+/** 0.25 is a quarter; null: of nothing. */
+const share: JsonObject = { type: ['number', 'null'], minimum: 0 };
 const free: JsonObject = { type: 'object' };
 const texts: JsonObject = { type: 'array', items: text };
 
@@ -118,6 +120,57 @@ const itemRow: { readonly [name: string]: Json } = {
   statutory: timeLimit,
 };
 
+const dayOrTime: JsonObject = {
+  type: 'string',
+  anyOf: [{ format: 'date' }, { format: 'local-time' }],
+  'x-expects': {
+    zh: '日期 YYYY-MM-DD，或带 +08:00 的时间',
+    en: 'a day YYYY-MM-DD, or a time with the offset +08:00',
+  },
+  examples: ['2026-11-23', '2026-11-23T09:30:00+08:00'],
+};
+const ledgerPhase: JsonObject = { enum: ['asked', 'answered', 'late', 'document', 'verified'] };
+/** Without an `idType` it is a resident. */
+const ledgerHolder: JsonObject = {
+  ...object({ idType: { enum: ['111', '001'] }, idNo: { type: 'string', maxLength: 18, 'x-sensitive': true } }, [
+    'idType',
+  ]),
+  if: { required: ['idType'], properties: { idType: { const: '001' } } },
+  // biome-ignore lint/suspicious/noThenProperty: JSON Schema's own word; nobody awaits a schema.
+  then: { properties: { idNo: { type: 'string', format: 'uscc' } } },
+  else: { properties: { idNo: { type: 'string', format: 'citizen-id' } } },
+};
+const ledgerFilter: { readonly [name: string]: Json } = {
+  holder: ledgerHolder,
+  officerId: sized(1, 64),
+  caseNo: { type: 'string', format: 'case-no' },
+  applicationNo: sized(1, 64),
+  type: { type: 'string', format: 'certificate-type' },
+  itemCode: { type: 'string', format: 'item-code' },
+  state: retrievalState,
+  source: sized(1, 64),
+  phase: ledgerPhase,
+  from: dayOrTime,
+  until: dayOrTime,
+};
+const ledgerPaging: { readonly [name: string]: Json } = {
+  after: sized(1, 128),
+  limit: { type: 'integer', minimum: 1, maximum: 200 },
+};
+const figures: { readonly [name: string]: Json } = {
+  matters: count,
+  calls: count,
+  fetched: count,
+  hitRate: share,
+  cachedRate: share,
+  minutesSaved: count,
+};
+
+const atLeastOne = (names: readonly string[]): JsonObject => ({
+  anyOf: names.map((name) => ({ required: [name] })),
+  'x-expects': { zh: `至少其一：${names.join('、')}`, en: `at least one of ${names.join(', ')}` },
+});
+
 const COMPONENTS = {
   Words: object({ zh: text, en: text }),
   Reason: object({ code: text, zh: text, en: text }),
@@ -136,7 +189,8 @@ const COMPONENTS = {
       provisional,
       certificates: list(
         object({
-          material: text,
+          material: orNull(text),
+          stepNo: orNull(text),
           type: text,
           title: text,
           state: text,
@@ -144,6 +198,7 @@ const COMPONENTS = {
           holder: ref('Person'),
         }),
       ),
+      owed: list(object({ material: text, title: ref('Words'), dueBy: time, steps: texts, told: flag })),
       steps: list(ref('Step')),
       queryCode: text,
     },
@@ -168,7 +223,8 @@ const COMPONENTS = {
         code: text,
         title: ref('Words'),
         from: materialFrom,
-        state: { enum: ['fetched', 'supplied', 'made', 'missing', 'unavailable', 'notNeeded'] },
+        state: { enum: ['fetched', 'supplied', 'made', 'missing', 'unavailable', 'owed', 'notNeeded'] },
+        asOf: orNull(time),
       }),
     ),
   }),
@@ -217,7 +273,9 @@ const COMPONENTS = {
         from: materialFrom,
         required: flag,
         conditional: flag,
-        certificate: orNull(object({ type: text, title: ref('Words'), sources: texts })),
+        certificate: orNull(
+          object({ type: text, title: ref('Words'), sources: texts, fields: texts, whenDown: ref('WhenDown') }),
+        ),
       }),
     ),
     route: list(
@@ -232,45 +290,113 @@ const COMPONENTS = {
       }),
     ),
   }),
+  WhenDown: object({ do: { enum: ['required', 'asOf', 'later'] }, hours: count, steps: texts, within: timeLimit }, [
+    'hours',
+    'steps',
+    'within',
+  ]),
+  Materials: object({
+    itemCode: text,
+    title: ref('Words'),
+    materials: list(
+      object({
+        code: text,
+        title: ref('Words'),
+        from: materialFrom,
+        required: flag,
+        conditional: flag,
+        certificate: orNull(
+          object({
+            type: text,
+            title: ref('Words'),
+            sources: list(
+              object({
+                source: text,
+                title: ref('Words'),
+                state: { enum: ['ready', 'closed', 'away', 'notConnected'] },
+              }),
+            ),
+            fields: texts,
+            whenDown: ref('WhenDown'),
+          }),
+        ),
+      }),
+    ),
+  }),
+  Verification: object({
+    verdict: { enum: ['valid', 'invalid', 'unknown', 'unavailable'] },
+    state: orNull(text),
+    type: orNull(text),
+    identifier: orNull(text),
+    source: orNull(text),
+    reason: orNull(ref('Reason')),
+    warnings: texts,
+    ledgerId: text,
+  }),
+  SealKey: object({ algorithm: text, userId: text, publicKey: text }),
+  Mandate: object({
+    mandateId: text,
+    holder: text,
+    agent: text,
+    itemCode: text,
+    types: texts,
+    evidence: text,
+    officerId: text,
+    from: time,
+    until: time,
+    revoked: orNull(object({ at: time, by: text, reason: text })),
+  }),
   ContractRow: object({ name: text, title: ref('Words') }),
   Contracts: object({ rows: list(ref('ContractRow')) }),
 
   /** Read, not sent. */
+  LedgerFilter: object(ledgerFilter, Object.keys(ledgerFilter)),
+  /** Read, not sent. */
   LedgerSearch: {
-    ...object(
-      {
-        holder: object({ idType: { enum: ['111', '001'] }, idNo: sized(1, 18) }, ['idType']),
-        caseNo: { type: 'string', format: 'case-no' },
-        after: sized(1, 128),
-        limit: { type: 'integer', minimum: 1, maximum: 200 },
-      },
-      ['holder', 'caseNo', 'after', 'limit'],
-    ),
-    anyOf: [{ required: ['holder'] }, { required: ['caseNo'] }],
-    'x-expects': { zh: ' holder 与 caseNo 至少其一', en: 'holder or caseNo' },
+    ...object({ ...ledgerFilter, ...ledgerPaging }, Object.keys({ ...ledgerFilter, ...ledgerPaging })),
+    ...atLeastOne(Object.keys(ledgerFilter)),
   },
   LedgerEntry: object({
     id: text,
     at: time,
-    phase: { enum: ['asked', 'answered'] },
+    phase: ledgerPhase,
     of: orNull(text),
     appKey: text,
     officerId: text,
+    deptUscc: orNull(text),
+    windowId: orNull(text),
     caseNo: orNull(text),
     applicationNo: orNull(text),
     itemCode: text,
+    material: orNull(text),
     type: text,
     holder: text,
+    use: { enum: ['present', 'mandate', 'duty'] },
+    mandateId: orNull(text),
     basis: text,
     channel: text,
+    requestId: orNull(text),
     source: orNull(text),
     state: orNull(retrievalState),
     reason: orNull(text),
+    cached: flag,
     identifier: orNull(text),
+    digest: orNull(text),
     fields: texts,
     hash: text,
   }),
   LedgerPage: page(ref('LedgerEntry')),
+  LedgerCheck: object({ rows: count, intact: flag, brokenAt: orNull(text) }),
+  /** Read, not sent. */
+  LedgerDeletion: object({ before: { type: 'string', format: 'date' } }),
+  LedgerDeleted: object({ before: text, rows: count }),
+  Statistics: object({
+    from: text,
+    until: text,
+    by: { enum: ['item', 'type', 'source', 'month'] },
+    total: object(figures),
+    rows: list(object({ key: orNull(text), title: ref('Words'), ...figures })),
+  }),
 
   Alive: object({ state: { enum: ['alive'] }, version: text }),
   Readiness: object({ ready: flag, parts: { type: 'object', additionalProperties: flag } }),

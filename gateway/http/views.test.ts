@@ -4,9 +4,10 @@ import { before, describe, test } from 'node:test';
 import { schemaCompiler } from '../../contracts/compile.ts';
 import { loadContracts } from '../../contracts/load.ts';
 import type { CaseRecord, EnvelopeView, Step } from '../../contracts/ports/case.ts';
-import type { Certificate, LedgerEntry, Retrieved } from '../../contracts/ports/certificate.ts';
+import type { Certificate, LedgerEntry } from '../../contracts/ports/certificate.ts';
 import { Unfit } from '../../contracts/ports/contract.ts';
 import type { Item } from '../../contracts/ports/item.ts';
+import type { Retrieved } from '../../contracts/ports/retrieval.ts';
 import type { DepartmentView } from '../../contracts/ports/services.ts';
 import { problemDetails } from './problems.ts';
 import { schemaDocuments } from './schemas.ts';
@@ -21,7 +22,10 @@ import {
   itemView,
   keptView,
   ledgerView,
+  mandateView,
+  materialsView,
   retrievalView,
+  verificationView,
 } from './views.ts';
 
 /** 2026-11-23 09:00:00.000 +08:00. */
@@ -44,6 +48,7 @@ const certificate: Certificate = {
   issuer: '松阳县样例局',
   validFrom: '20200101',
   validTo: '20400101',
+  metadata: { issuerCode: '11331124QA0000049U', issuedOn: '20191231', areaCode: '331124', version: '001' },
   fields: { address: '松阳县西屏街道样例路1号' },
 };
 
@@ -78,6 +83,19 @@ const record = {
     materials: [],
   },
   certificates: [{ material: '5-02', holder, certificate }],
+  owed: [
+    {
+      material: '5-05',
+      title: words('户口簿', 'Household register'),
+      type: '11331124QA0000049U901',
+      holder,
+      steps: ['02'],
+      since: AT,
+      due: { at: AT + 86_400_000, provisional: false },
+      reason: busy,
+      told: false,
+    },
+  ],
   traceparent: TRACE,
   state: 'DECIDED',
   steps: [
@@ -118,6 +136,8 @@ const item: Item = {
         title: words('居民身份证', 'Identity card'),
         holders: async () => [],
         sources: ['tea-office'],
+        fields: ['name', 'idNo'],
+        whenDown: { do: 'later', steps: ['01'], within: { limit: 3, unit: 'wd' } },
       },
     },
     {
@@ -184,6 +204,7 @@ const envelope: EnvelopeView = {
 
 const found: Retrieved = {
   type: certificate.type,
+  material: '5-02',
   title: words('居民身份证', 'Identity card'),
   holder,
   state: 'found',
@@ -191,12 +212,15 @@ const found: Retrieved = {
   tried: [{ source: 'tea-office', outcome: 'found', ms: 42 }],
   fetchedAt: AT,
   cached: false,
+  freshness: 'live',
   warnings: [],
   certificate,
+  file: { useCode: 'c'.repeat(32), mediaType: 'application/pdf', digest: null, expiresAt: AT + 300_000 },
   ledgerId: 'L1',
 };
 const unavailable: Retrieved = {
   type: certificate.type,
+  material: null,
   title: words('居民身份证', 'Identity card'),
   holder,
   state: 'unavailable',
@@ -205,9 +229,46 @@ const unavailable: Retrieved = {
   tried: [{ source: 'tea-office', outcome: 'timeout', ms: 8_000 }],
   fetchedAt: null,
   cached: false,
+  freshness: null,
   warnings: [],
   ledgerId: 'L2',
 };
+
+const file = {
+  useCode: 'A'.repeat(32),
+  mediaType: 'application/pdf',
+  digest: `sm3:${'ab'.repeat(32)}`,
+  expiresAt: AT + 300_000,
+  ...inner,
+} as const;
+
+const mandate = {
+  id: 'M1',
+  appKey: 'window-1',
+  holderMasked: '张* 331124********0011',
+  holderHash: 'f'.repeat(64),
+  agentMasked: '李* 331124********0023',
+  itemCode: item.code,
+  types: [certificate.type],
+  evidence: 'SY-SQ-2026-000123',
+  officerId: 'SY-W07-012',
+  from: AT,
+  until: AT + 86_400_000,
+  revoked: null,
+  ...inner,
+};
+
+const verification = {
+  verdict: 'invalid',
+  state: '02',
+  type: certificate.type,
+  identifier: certificate.identifier,
+  source: 'tea-office',
+  reason: { code: 'invalid', ...words('不可使用', 'not to be used') },
+  warnings: ['vendorCheck'],
+  ledgerId: 'L3',
+  ...inner,
+} as const;
 
 const entry: LedgerEntry & { readonly hash: string } = {
   id: 'L1',
@@ -215,6 +276,14 @@ const entry: LedgerEntry & { readonly hash: string } = {
   phase: 'answered',
   of: 'L0',
   appKey: 'window-1',
+  deptUscc: null,
+  windowId: 'W07',
+  use: 'duty' as const,
+  mandateId: null,
+  material: '5-02',
+  requestId: null,
+  cached: false,
+  digest: null,
   officerId: 'SY-W07-012',
   caseNo: null,
   applicationNo: 'YC-1',
@@ -281,6 +350,11 @@ const MESSAGES: { readonly [sample: string]: readonly [schema: string, view: unk
   'kept-message': ['KeptMessage', keptView(kept)],
   item: ['Item', itemView(item)],
   'certificates-retrieved': ['certificate.retrieved@1', retrievalView([found, unavailable], 8_000, 'R1')],
+  'certificates-with-file': ['certificate.retrieved@1', retrievalView([{ ...found, file }], 80, undefined)],
+  materials: ['Materials', materialsView(item, (source) => ({ title: words(source, source), state: 'ready' }))],
+  mandate: ['Mandate', mandateView(mandate)],
+  'mandate-revoked': ['Mandate', mandateView({ ...mandate, revoked: { at: AT + 1, by: 'window-1', reason: '撤回' } })],
+  verification: ['Verification', verificationView(verification)],
   'ledger-entry': ['LedgerEntry', ledgerView(entry)],
   problem: ['problem@1', problemDetails(unfit, TRACE)],
 };

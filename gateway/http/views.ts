@@ -1,11 +1,19 @@
-import type { CaseEvent, CaseRecord, Decision, EnvelopeView, Step } from '../../contracts/ports/case.ts';
-import type { Certificate, Holder, LedgerEntry, Retrieved } from '../../contracts/ports/certificate.ts';
+import { maskIdNo, maskName } from '../../contracts/mask.ts';
+import type { CaseEvent, CaseRecord, Decision, EnvelopeView, Owed, Step } from '../../contracts/ports/case.ts';
+import type {
+  Certificate,
+  CertificateMetadata,
+  Holder,
+  LedgerRow,
+  Mandate,
+} from '../../contracts/ports/certificate.ts';
 import type { PublishedContract } from '../../contracts/ports/contract.ts';
 import type { JsonObject, Message, Millis, Party, Reason, Words } from '../../contracts/ports/envelope.ts';
-import type { Item, TimeLimit } from '../../contracts/ports/item.ts';
+import type { Item, TimeLimit, WhenDown } from '../../contracts/ports/item.ts';
 import type { BreakerState } from '../../contracts/ports/observe.ts';
-import type { DepartmentView } from '../../contracts/ports/services.ts';
-import { maskIdNo, maskName, maskValues } from '../observe/mask.ts';
+import type { Retrieved, UseCode, Verification } from '../../contracts/ports/retrieval.ts';
+import type { DepartmentView, SourceState } from '../../contracts/ports/services.ts';
+import { maskValues } from '../observe/mask.ts';
 import { iso, isoOrNull } from './iso.ts';
 
 /**
@@ -80,8 +88,14 @@ export function acceptedView(record: CaseRecord, seenBefore: boolean) {
     statutoryBy: iso(record.statutoryBy.at),
     provisional: record.promisedBy.provisional || record.statutoryBy.provisional,
     steps: record.steps.map(stepOutline),
+    owed: record.owed.map(owed),
     seenBefore,
   };
+}
+
+/** A material that the case was accepted without: which, until when, and which steps wait for it; never whose. */
+function owed({ material, title, due, steps, told }: Owed) {
+  return { material, title: words(title), dueBy: iso(due.at), steps, told };
 }
 
 function caseHead(record: CaseRecord, item: Item | undefined, sight: Sight) {
@@ -117,14 +131,15 @@ export function caseView(record: CaseRecord, item: Item | undefined, sight: Sigh
     ...caseHead(record, item, sight),
     provisional: provisional(record),
     certificates: only === null ? record.certificates.map((one) => attached(one, sight)) : [],
+    owed: record.owed.map(owed),
     steps: record.steps.filter(mine).map((one) => step(one, sight)),
     ...(sight === 'plain' ? { queryCode: record.queryCode } : {}),
   };
 }
 
-function attached({ material, holder, certificate }: CaseRecord['certificates'][number], sight: Sight) {
+function attached({ material, stepNo, holder, certificate }: CaseRecord['certificates'][number], sight: Sight) {
   const { type, title, state, identifier } = certificate;
-  return { material, type, title, state, identifier, holder: person(holder, sight) };
+  return { material, stepNo: stepNo ?? null, type, title, state, identifier, holder: person(holder, sight) };
 }
 
 /** Events hold no personal value. */
@@ -217,6 +232,45 @@ export function itemRow({ code, title, area, owner, form, promised, statutory }:
   };
 }
 
+function whenDown(of: WhenDown = { do: 'required' }) {
+  switch (of.do) {
+    case 'required':
+      return { do: of.do };
+    case 'asOf':
+      return { do: of.do, hours: of.hours };
+    case 'later':
+      return { do: of.do, steps: of.steps, within: timeLimit(of.within) };
+  }
+}
+
+/** What a clerk reads before the applicant speaks: which materials come by themselves, from where, and whether that works now. */
+export function materialsView(item: Item, now: (source: Party, type: string) => SourceState) {
+  return {
+    itemCode: item.code,
+    title: words(item.title),
+    materials: item.materials.map(({ code, title, from, required, when, certificate }) => ({
+      code,
+      title: words(title),
+      from,
+      required,
+      conditional: when !== undefined,
+      certificate:
+        certificate === undefined
+          ? null
+          : {
+              type: certificate.type,
+              title: words(certificate.title),
+              sources: certificate.sources.map((source) => {
+                const state = now(source, certificate.type);
+                return { source, title: words(state.title), state: state.state };
+              }),
+              fields: certificate.fields,
+              whenDown: whenDown(certificate.whenDown),
+            },
+    })),
+  };
+}
+
 export function itemView(item: Item) {
   return {
     ...itemRow(item),
@@ -230,7 +284,13 @@ export function itemView(item: Item) {
       certificate:
         certificate === undefined
           ? null
-          : { type: certificate.type, title: words(certificate.title), sources: certificate.sources },
+          : {
+              type: certificate.type,
+              title: words(certificate.title),
+              sources: certificate.sources,
+              fields: certificate.fields,
+              whenDown: whenDown(certificate.whenDown),
+            },
     })),
     route: item.route.map(({ no, title, party, contract, after, blocking, when }) => ({
       no,
@@ -256,6 +316,7 @@ export function retrievalView(results: readonly Retrieved[], elapsedMs: number, 
     elapsedMs,
     results: results.map((of) => ({
       type: of.type,
+      material: of.material,
       title: words(of.title),
       holder: person(of.holder, 'plain'),
       state: of.state,
@@ -264,11 +325,51 @@ export function retrievalView(results: readonly Retrieved[], elapsedMs: number, 
       tried: of.tried.map(({ source, outcome, ms }) => ({ source, outcome, ms })),
       fetchedAt: isoOrNull(of.fetchedAt),
       cached: of.cached,
+      freshness: of.freshness,
       warnings: of.warnings,
       ...(of.certificate === undefined ? {} : { certificate: certificate(of.certificate) }),
+      ...(of.file === undefined ? {} : { file: useCode(of.file) }),
       ledgerId: of.ledgerId,
     })),
   };
+}
+
+function useCode({ useCode: code, mediaType, digest, expiresAt }: UseCode) {
+  return { useCode: code, mediaType, digest, expiresAt: iso(expiresAt) };
+}
+
+export function verificationView(of: Verification) {
+  return {
+    verdict: of.verdict,
+    state: of.state,
+    type: of.type,
+    identifier: of.identifier,
+    source: of.source,
+    reason: of.reason && reason(of.reason),
+    warnings: of.warnings,
+    ledgerId: of.ledgerId,
+  };
+}
+
+/** A consent on record; whoever recorded it knows the holder. */
+export function mandateView(of: Mandate) {
+  return {
+    mandateId: of.id,
+    holder: of.holderMasked,
+    agent: of.agentMasked,
+    itemCode: of.itemCode,
+    types: of.types,
+    evidence: of.evidence,
+    officerId: of.officerId,
+    from: iso(of.from),
+    until: iso(of.until),
+    revoked: of.revoked && { at: iso(of.revoked.at), by: of.revoked.by, reason: of.revoked.reason },
+  };
+}
+
+function metadata(of: CertificateMetadata | undefined) {
+  const { issuerCode = null, issuedOn = null, areaCode = null, version = null } = of ?? {};
+  return { issuerCode, issuedOn, areaCode, version };
 }
 
 function certificate(of: Certificate) {
@@ -282,12 +383,13 @@ function certificate(of: Certificate) {
     issuer: of.issuer,
     validFrom: of.validFrom,
     validTo: of.validTo,
+    metadata: metadata(of.metadata),
     fields: of.fields,
   };
 }
 
 /** The holder's hash stays inside: with it anybody could test a guessed id number. */
-export function ledgerView(entry: LedgerEntry & { readonly hash: string }) {
+export function ledgerView(entry: LedgerRow) {
   return {
     id: entry.id,
     at: iso(entry.at),
@@ -295,17 +397,25 @@ export function ledgerView(entry: LedgerEntry & { readonly hash: string }) {
     of: entry.of,
     appKey: entry.appKey,
     officerId: entry.officerId,
+    deptUscc: entry.deptUscc,
+    windowId: entry.windowId,
     caseNo: entry.caseNo,
     applicationNo: entry.applicationNo,
     itemCode: entry.itemCode,
+    material: entry.material,
     type: entry.type,
     holder: entry.holderMasked,
+    use: entry.use,
+    mandateId: entry.mandateId,
     basis: entry.basis,
     channel: entry.channel,
+    requestId: entry.requestId,
     source: entry.source,
     state: entry.state,
     reason: entry.reason,
+    cached: entry.cached,
     identifier: entry.identifier,
+    digest: entry.digest,
     fields: entry.fields,
     hash: entry.hash,
   };
