@@ -15,16 +15,18 @@ export interface Answer<T> {
 /** The secret of a demo app is its name with `-secret`; outside the demo profile they do not exist. */
 export const demoApp = (key: string): App => ({ key, secret: `${key}-secret` });
 
-/** A signed caller of the API. Every call has an end: 15 s unless told. */
+/** A signed caller of the API. Every call has an end: 15 s unless told otherwise. */
 export class Client {
   readonly url: string;
   readonly #app: App;
   readonly #method: SignatureMethod;
+  readonly #withinMs: number;
 
-  constructor(url: string, app: App, method: SignatureMethod = 'HMAC-SHA256') {
+  constructor(url: string, app: App, method: SignatureMethod = 'HMAC-SHA256', withinMs = 15_000) {
     this.url = url;
     this.#app = app;
     this.#method = method;
+    this.#withinMs = withinMs;
   }
 
   /** Headers of one request, good for one use. */
@@ -52,7 +54,7 @@ export class Client {
         ...(json === undefined ? {} : { 'content-type': 'application/json' }),
       },
       ...(json === undefined ? {} : { body }),
-      signal: AbortSignal.timeout(15_000),
+      signal: AbortSignal.timeout(this.#withinMs),
     });
     const text = await response.text();
     return { status: response.status, body: (text === '' ? null : JSON.parse(text)) as T, headers: response.headers };

@@ -23,6 +23,8 @@ function run(command: string, args: readonly string[], input = ''): Promise<Ende
     const child = execFile(command, args, { timeout: 20_000 }, (error, out, err) => {
       resolve({ code: error === null ? 0 : Number(error.code ?? -1), out, err });
     });
+    // A child that reads no input may have ended before it is offered any.
+    child.stdin?.on('error', () => {});
     child.stdin?.end(input);
   });
 }

@@ -1,10 +1,13 @@
-import { randomUUID } from 'node:crypto';
+import { randomInt, randomUUID } from 'node:crypto';
 
 /**
  * The submissions of the demo. The people are invented; their numbers have valid check digits.
  * Shapes: `case.submit@1` with the form contracts of each item.
  */
 const person = (name: string, idNo: string) => ({ name, idType: '111', idNo, mobile: '13900000000' });
+
+/** A house is sold once: its title ends with the transfer. */
+const anotherTitle = () => `浙(2026)松阳县不动产权第${String(randomInt(1, 10_000_000)).padStart(7, '0')}号`;
 
 const upload = (code: string, name: string) => ({ code, name, source: 'upload' });
 
@@ -24,7 +27,7 @@ export function houseSale() {
   const buyer = person('张样例', '331124199001010011');
   return submission('11331124QA0000057N433071500400501', buyer, {
     estateUnitNo: '331124001002GB00123F00010001',
-    certNo: '浙(2026)松阳县不动产权第0001234号',
+    certNo: anotherTitle(),
     houseAddress: '浙江省丽水市松阳县西屏街道样例路1号101室',
     area: '98.60',
     price: '860000.00',
@@ -37,6 +40,23 @@ export function houseSale() {
   });
 }
 
+/** Another house, another buyer. */
+export function secondSale() {
+  const buyer = person('何样例', '331124198808080040');
+  const sale = houseSale();
+  return {
+    ...sale,
+    applicant: buyer,
+    form: {
+      ...sale.form,
+      certNo: anotherTitle(),
+      contractNo: 'WQ2026112300019',
+      sellers: [{ ...person('周样例', '331124195809090036'), share: '100.00' }],
+      buyers: [{ ...buyer, share: '100.00', maritalStatus: '未婚' }],
+    },
+  };
+}
+
 /** Shares that do not add up, a wrong check digit, a price in words, an unknown way of delivery. */
 export function houseSaleWithMistakes() {
   const sale = houseSale();
@@ -44,7 +64,7 @@ export function houseSaleWithMistakes() {
   return { ...sale, form: { ...sale.form, price: '八十六万', buyers, deliveryMode: 'pigeon' } };
 }
 
-/** Sound in form; but the buyer is married, and nobody brought the marriage certificate, which has no source to fetch it from. */
+/** Sound in form; but the buyer says that he is married, and no source has it on record. */
 export function houseSaleWithoutMarriageCertificate() {
   const sale = houseSale();
   return {
@@ -61,7 +81,7 @@ export function deedTax(name: string) {
   return submission('11331124QA0000065H433203000500101', payer, {
     contractNo: 'WQ2026112300018',
     estateUnitNo: '331124001002GB00123F00010001',
-    certNo: '浙(2026)松阳县不动产权第0001234号',
+    certNo: anotherTitle(),
     houseAddress: '浙江省丽水市松阳县西屏街道样例路1号101室',
     area: '98.60',
     declaredPrice: '860000.00',

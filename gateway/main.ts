@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -6,28 +7,43 @@ import { ManifestError } from '../adapters/manifest/manifest.ts';
 import { startSimulated } from '../adapters/simulated.ts';
 import { loadSimulators } from '../adapters/simulators.ts';
 import { calendar, deadline } from '../config/calendar.ts';
+import { loadCertificateTypes } from '../config/certificates.ts';
 import { CatalogueError, loadItems } from '../config/items.ts';
 import { HELP, loadSettings, SettingsError, wantsHelp } from '../config/load.ts';
 import type { Settings } from '../config/settings.ts';
 import { loadContracts } from '../contracts/load.ts';
-import type { Adapter } from '../contracts/ports/adapter.ts';
+import type { Adapter, PartyMeans } from '../contracts/ports/adapter.ts';
 import type { Bus } from '../contracts/ports/bus.ts';
+import type { Stale } from '../contracts/ports/certificate.ts';
 import { type Clock, wallClock } from '../contracts/ports/clock.ts';
 import { Unfit } from '../contracts/ports/contract.ts';
 import type { Party } from '../contracts/ports/envelope.ts';
 import type { Logger } from '../contracts/ports/logger.ts';
-import type { Store } from '../contracts/ports/store.ts';
+import type { Shared } from '../contracts/ports/shared.ts';
+import { EVERY_LANE, PUBLIC_EVENTS, type Store } from '../contracts/ports/store.ts';
+import { BrokerRefused } from './bus/connection.ts';
+import { EventRelay } from './bus/event-relay.ts';
 import { inProcessBus } from './bus/in-process.ts';
+import { rabbitBus } from './bus/rabbitmq.ts';
+import { makeDocuments } from './certificates/documents/hand-out.ts';
+import { sealKeyOf } from './certificates/documents/seal-key.ts';
+import { hashingHolders } from './certificates/holder-hash.ts';
 import { makeCertificates } from './certificates/service.ts';
+import { makeVerifications } from './certificates/verification.ts';
 import { makeContracts } from './contracts/registry.ts';
 import { type Delivery, makeDelivery } from './delivery/delivery.ts';
+import { sessionBook } from './delivery/session-book.ts';
 import { makeApp } from './http/app.ts';
 import { listen } from './http/server.ts';
 import { makeIntake } from './intake/intake.ts';
+import { OwedMaterials } from './intake/owed.ts';
 import { makeLog } from './observe/log.ts';
 import { makeMetrics } from './observe/metrics.ts';
+import { makePublicEvents } from './routing/public-events.ts';
 import { makeRouting } from './routing/routing.ts';
+import { ClockInStep } from './store/clock-in-step.ts';
 import { openStore } from './store/open.ts';
+import { NotOpened } from './store/unavailable.ts';
 
 /** What a caller of `start` may bring: a clock, a log, and wrappers around the ports (tests kill the process at their commit points). */
 export interface Means {
@@ -51,25 +67,82 @@ const { version } = JSON.parse(readFileSync(new URL('../package.json', import.me
 
 /** Makes the parts, starts them in order. Throws with every mistake of what it was given, and leaves nothing open. */
 export async function start(settings: Settings, means: Means = {}): Promise<Gateway> {
-  const clock = means.clock ?? wallClock;
+  const own = means.clock ?? wallClock;
+  const inStep = settings.databaseUrl === undefined ? undefined : new ClockInStep(own);
+  const clock = inStep ?? own;
   const log = means.log ?? makeLog({ level: settings.logLevel, clock });
   const { folders, limits } = settings;
 
   const published = await loadContracts(folders.schemas);
   const parties = await loadParties(folders.adapters, new Set(published.map(({ name }) => name)));
   const contracts = makeContracts([...published, ...parties.flatMap((party) => party.contracts)]);
-  const catalogue = await loadItems(folders.items, { parties: parties.map(({ party }) => party) });
-  const connected = connect(parties, settings, { clock, log });
+  const types = await loadCertificateTypes();
+  const catalogue = await loadItems(folders.items, { parties: parties.map(({ party }) => party), types });
+  const hashOf = hashingHolders(settings.holderHashKey);
+  // Settings are judged before anything is opened; the parties are called, and ask the store, only after that.
+  const shared: Pick<Shared, 'claim' | 'unclaim' | 'keep' | 'kept' | 'reserve'> = {
+    claim: (...what) => store.claim(...what),
+    unclaim: (...what) => store.unclaim(...what),
+    keep: (...what) => store.keep(...what),
+    kept: (...what) => store.kept(...what),
+    reserve: (...what) => store.reserve(...what),
+  };
+  const sessions = sessionBook({ shared, clock, node: randomUUID(), key: settings.holderHashKey });
+  const connected = connect(parties, settings, { clock, log, sessions, numbers: shared });
 
+  // Without a broker nobody can learn of anything, so nothing is written down for others.
+  const publicEvents = settings.amqpUrl === undefined ? undefined : makePublicEvents({ clock, hashOf });
+  // Other nodes may wake this one before it is all there.
+  let delivery: Delivery | undefined;
+  let events: EventRelay | undefined;
+  const { databaseUrl, database, dataDir } = settings;
   const opened = await openStore({
-    dataDir: settings.dataDir,
+    ...(databaseUrl === undefined ? { dataDir } : { databaseUrl, database }),
+    inStep,
     clock,
     log,
-    committed: (lanes) => delivery?.committed(lanes),
+    publicly: publicEvents?.ofCase,
+    committed(lanes, stale) {
+      delivery?.committed(lanes);
+      if (lanes.includes(PUBLIC_EVENTS) || lanes.includes(EVERY_LANE)) events?.wake();
+      for (const one of stale) void tellStale(one);
+    },
   });
+  // Under another key nobody's entries would be found again, and nodes would not understand each other: so it is tied to the data at the first start.
+  if (!(await opened.claim('holderHashKey', hashOf('holderHashKey'), 0, Number.MAX_SAFE_INTEGER))) {
+    await opened.close();
+    throw new SettingsError([
+      'holderHashKey: not the one that this data was begun with; set the same on every node, or restore holder-hash.key in DATA_DIR from the backup',
+    ]);
+  }
   const store = means.aroundStore?.(opened) ?? opened;
-  const inner = inProcessBus();
+  const broker =
+    settings.amqpUrl === undefined
+      ? undefined
+      : await rabbitBus({ url: settings.amqpUrl, prefix: settings.bus.prefix, clock, log }).catch(
+          async (error: unknown) => {
+            await store.close();
+            throw error;
+          },
+        );
+  const inner = broker ?? inProcessBus({ beyond: store.news });
   const bus = means.aroundBus?.(inner) ?? inner;
+  events =
+    broker &&
+    new EventRelay({
+      store,
+      exchange: broker.events,
+      source: `/onewindow/${settings.region}`,
+      node: randomUUID(),
+      clock,
+      log,
+      sweepMs: settings.delivery.sweepMs,
+    });
+  /** Copies that other nodes hold are right again by themselves after their time; so a word that is lost is a warning. */
+  const tellStale = (stale: Stale): Promise<void> =>
+    bus
+      .announce({ kind: 'certificateChanged', body: { ...stale } })
+      .catch((error: unknown) => log.warn('other nodes could not be told of a changed certificate', { error }));
   const metrics = makeMetrics({
     clock,
     lanes: () => store.lanes(),
@@ -82,19 +155,43 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
     clock,
     window: settings.window.party,
     deliverable: (party, contract) => delivery?.party(party)?.facts.delivers.find((each) => each.contract === contract),
+    hashOf,
+    log,
   });
-  let delivery: Delivery | undefined;
-  delivery = makeDelivery({ store, bus, routing, contracts, clock, log, metrics, settings: settings.delivery });
+  delivery = makeDelivery({
+    store,
+    bus,
+    routing,
+    contracts,
+    clock,
+    log,
+    metrics,
+    async changed(by, change) {
+      await certificates.changed([change]);
+      const event = publicEvents?.ofChange(by, change);
+      if (event !== undefined) await store.tell([event]);
+    },
+    settings: settings.delivery,
+  });
   const { departments, desk, sources, party } = delivery;
   const certificates = makeCertificates({
     sources,
     catalogue,
+    types,
+    cases: store,
+    mandates: store,
+    register: store,
+    tickets: store,
     ledger: store,
+    announce: tellStale,
     clock,
     log,
     metrics,
-    holderHashKey: settings.holderHashKey,
+    hashOf,
     settings: settings.certificates,
+  });
+  bus.hear(({ kind, body }) => {
+    if (kind === 'certificateChanged') certificates.forget(body as Stale);
   });
   const intake = makeIntake({
     catalogue,
@@ -110,6 +207,39 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
     settings: { region: settings.region, certificateTimeMs: limits.certificateTimeMs },
   });
 
+  const sealKey = sealKeyOf(settings.holderHashKey);
+  const documents = makeDocuments({
+    sources,
+    tickets: store,
+    mandates: store,
+    files: store,
+    ledger: store,
+    catalogue,
+    hashOf,
+    clock,
+    log,
+    settings: { ...settings.certificates, folder: path.join(settings.dataDir, 'documents') },
+    sealKey,
+  });
+  const verifications = makeVerifications({
+    sources,
+    register: store,
+    files: store,
+    ledger: store,
+    sealKey: sealKey.publicKey,
+    clock,
+    log,
+  });
+  const owed = new OwedMaterials({
+    store,
+    certificates,
+    routing,
+    catalogue,
+    clock,
+    log,
+    settings: { ...settings.certificates, certificateTimeMs: limits.certificateTimeMs },
+  });
+
   let stopping = false;
   const app = makeApp({
     intake,
@@ -118,7 +248,14 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
     reads: store,
     catalogue,
     certificates,
-    ledger: { read: (filter) => store.read(filter), holderHash: certificates.hashOf },
+    documents,
+    verifications,
+    sealKey: sealKey.publicKey,
+    mandates: store,
+    holderHash: hashOf,
+    ledger: store,
+    types,
+    ledgerDays: settings.certificates.ledgerDays,
     contracts,
     nonces: store,
     apps: settings.apps,
@@ -128,8 +265,9 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
     limits: { ...limits, perMinute: settings.rate.perMinute },
     version,
     ready: async () => {
-      await store.nextDue(clock.now());
-      return { ready: !stopping, parts: { store: true } };
+      await store.due();
+      // Without the broker cases are taken all the same, and carried when it is back.
+      return { ready: !stopping, parts: { store: true, ...(broker && { bus: broker.connected() }) } };
     },
   });
 
@@ -138,12 +276,15 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
   const server = await listen(app, { host: settings.host, port: settings.port, clock }).catch(
     async (error: unknown) => {
       await delivery.stop();
+      await bus.close();
       await certificates.close();
       await store.close();
       throw error;
     },
   );
   delivery.start();
+  events?.start();
+  owed.start();
   log.info('ready', {
     url: server.url,
     version,
@@ -157,8 +298,11 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
     async stop() {
       stopping = true;
       await server.stop(settings.delivery.stopMs);
+      await owed.stop();
       await delivery.stop();
+      await events?.stop();
       await bus.close();
+      await documents.close();
       await certificates.close();
       await store.close();
       log.info('stopped');
@@ -167,11 +311,7 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
 }
 
 /** The parties that the settings name, each checked by its own manifest; every mistake of all of them at once. */
-function connect(
-  folders: Awaited<ReturnType<typeof loadParties>>,
-  { parties }: Settings,
-  means: { readonly clock: Clock; readonly log: Logger },
-) {
+function connect(folders: Awaited<ReturnType<typeof loadParties>>, { parties }: Settings, means: PartyMeans) {
   const mistakes: string[] = [];
   const connected = Object.entries(parties).flatMap(([name, settings]) => {
     const folder = folders.find(({ party }) => party === name);
@@ -182,7 +322,7 @@ function connect(
       return [];
     }
     try {
-      return [folder.connect(settings, { clock: means.clock, log: means.log.with({ party: name }) })];
+      return [folder.connect(settings, { ...means, log: means.log.with({ party: name }) })];
     } catch (error) {
       if (!(error instanceof Unfit)) throw error;
       for (const { pointer, en } of error.problems)
@@ -224,7 +364,9 @@ async function main(): Promise<void> {
 if (process.argv[1] !== undefined && path.resolve(process.argv[1]) === fileURLToPath(import.meta.url)) {
   main().catch((error: unknown) => {
     // What a person wrote is mended by a person: the sentences, not a stack.
-    const written = [SettingsError, CatalogueError, ManifestError].some((kind) => error instanceof kind);
+    const written = [SettingsError, CatalogueError, ManifestError, BrokerRefused, NotOpened].some(
+      (kind) => error instanceof kind,
+    );
     console.error(written ? (error as Error).message : error);
     process.exitCode = 1;
   });
