@@ -12,9 +12,12 @@ import { startSimulated } from '../adapters/simulated.ts';
 import { loadSimulators } from '../adapters/simulators.ts';
 import { Client, demoApp } from '../console/client.ts';
 import * as story from '../console/story.ts';
+import { begun, type Engines } from '../test/support/engines.ts';
+import { freshDatabase, postgres, rabbitmq } from '../test/support/services.ts';
 
 const HELP = `npm run bench                    all of it, a few minutes; writes docs/benchmarks.md
-npm run bench -- accept query    only these: accept, query, flow, start, memory (writes nothing)
+npm run bench -- accept query    only these: accept, query, postgres, rabbitmq, nodes,
+                                 certificates, holders, flow, start, memory (writes nothing)
 npm run bench -- --quick         shorter rounds and fewer cases (writes nothing)`;
 const argv = process.argv.slice(2);
 if (argv.includes('--help')) {
@@ -90,6 +93,13 @@ async function serve(
       }),
   };
 }
+
+/** What a process of ours answers to a word. */
+const told = <T>({ child }: Running, word: string): Promise<T> =>
+  new Promise((resolve) => {
+    child.once('message', (message) => resolve(message as T));
+    child.send(word);
+  });
 
 const load = async (given: object): Promise<Measured> =>
   (await launch('load.ts', [], { LOAD: JSON.stringify({ connections: 32, ms: ROUND_MS, signed: true, ...given }) }))
@@ -222,6 +232,237 @@ if (wanted('query')) {
   );
 }
 
+if (wanted('postgres')) {
+  const engine = await postgres();
+  if ('missing' in engine) console.log(`postgres: left out, ${engine.missing}`);
+  else {
+    console.log('postgres: durable accept on PostgreSQL at 32 connections');
+    const { utilities = {} } = measured.parties;
+    const body = story.deedTax('张样例');
+    const databases = await Promise.all(Array.from({ length: 5 }, () => freshDatabase(engine.url)));
+    const urls = databases.map(({ url }) => url);
+    const sides = await Promise.all(
+      ['accept', 'storeless', 'single'].map(
+        async (what, at) =>
+          [what, await serve(what, { parties: { utilities }, over: { databaseUrl: urls[at] } })] as const,
+      ),
+    );
+    for (const [what, { url }] of sides)
+      if (what !== 'storeless')
+        await new Client(url, demoApp('operator-demo')).post('/v1/departments/utilities/pause', { reason: 'measured' });
+    const seen = await rounds(
+      Object.fromEntries(sides.map(([what, { url }]) => [what, { url, target: '/v1/cases', body }])),
+    );
+    for (const [, side] of sides) await side.stop();
+    const sent: { readonly [who: string]: number[] } = { store: [], 'pg-boss': [] };
+    for (let round = 1; round <= ROUNDS; round += 1) {
+      for (const [at, who] of Object.keys(sent).entries()) {
+        const bench = { databaseUrl: urls[3 + at], ms: ROUND_MS, body };
+        const perSecond = rate((await launch('send.ts', [who], { BENCH: JSON.stringify(bench) })).line as Measured);
+        sent[who]?.push(perSecond);
+        console.log(`   ${who.padEnd(12)} round ${round}/${ROUNDS}  ${Math.round(perSecond)}/s`);
+      }
+    }
+    for (const { drop } of databases) await drop();
+    const [ours, storeless, single] = [seen.accept, seen.storeless, seen.single];
+    const [alone, peer] = [sent.store, sent['pg-boss']].map((all = []) => Math.round(median(all))) as [number, number];
+    if (ours === undefined || storeless === undefined || single === undefined) throw new Error('a side is missing');
+    report(
+      '## Durable accept on PostgreSQL',
+      '',
+      'The same route and load as above, on a PostgreSQL of the same machine; `pg-boss` sends the same body as a job, 32 at a time, without HTTP, signature or contract, and so does our store beside it take a case with its event and its envelope.',
+      '',
+      '| | requests/s | p95 ms |',
+      '|---|---|---|',
+      `| as it is | ${ours.perSecond} | ${ours.p95} |`,
+      `| the same route, accept left out | ${storeless.perSecond} | ${storeless.p95} |`,
+      `| one transaction a request | ${single.perSecond} | ${single.p95} |`,
+      `| our store without HTTP | ${alone} | |`,
+      `| pg-boss send | ${peer} | |`,
+      '',
+      `**${ratio(ours.perSecond, single.perSecond)}** times one transaction a request (aim 3) · **${ratio(ours.perSecond, storeless.perSecond)}** of the route without a store (aim 0.7) · **${ratio(ours.perSecond, peer)}** times pg-boss send, and **${ratio(alone, peer)}** times without HTTP on our side either (aim 5). Failed requests: ${ours.failed + storeless.failed + single.failed}.`,
+      '',
+    );
+  }
+}
+
+if (wanted('rabbitmq')) {
+  const [database, broker] = await Promise.all([postgres(), rabbitmq()]);
+  if ('missing' in database || 'missing' in broker) console.log('rabbitmq: left out, an engine is missing');
+  else {
+    const count = quick ? 1_000 : 4_000;
+    console.log(`rabbitmq: ${count} envelopes from the store over the broker to their department`);
+    const window = 64;
+    const { utilities = {} } = (
+      await startSimulated(await loadSimulators(), { terms: { concurrency: window, deadlineMs: 10_000 } })
+    ).parties;
+    const carriedBy = async (bus: Engines['bus']): Promise<number> => {
+      const own = await begun({ store: 'PostgreSQL', bus });
+      const gateway = await serve('carry', { parties: { utilities }, over: own.over });
+      const operator = new Client(gateway.url, demoApp('operator-demo'));
+      await operator.post('/v1/departments/utilities/pause', { reason: 'measured' });
+      const body = story.deedTax('张样例');
+      const { count: taken } = await load({ url: gateway.url, target: '/v1/cases', body, ms: 120_000, most: count });
+      const began = performance.now();
+      await operator.post('/v1/departments/utilities/resume', {});
+      while ((await told<number>(gateway, 'carried')) < taken && performance.now() - began < 120_000)
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      const perSecond = (taken * 1_000) / (performance.now() - began);
+      await gateway.stop();
+      await own.end(['utilities']);
+      return perSecond;
+    };
+    const seen: { readonly [side: string]: number[] } = { rabbitmq: [], 'in-process': [], amqplib: [] };
+    const rounds = quick ? 1 : 3;
+    for (let round = 1; round <= rounds; round += 1) {
+      const bench = JSON.stringify({ url: broker.url, count, bytes: 1_024, window });
+      const raw = rate((await launch('amqp.ts', [], { BENCH: bench })).line as Measured);
+      seen.amqplib?.push(raw);
+      seen.rabbitmq?.push(await carriedBy('RabbitMQ'));
+      seen['in-process']?.push(await carriedBy('in-process bus'));
+      console.log(
+        `   round ${round}/${rounds}  ${Object.entries(seen)
+          .map(([side, all]) => `${side} ${Math.round(all.at(-1) ?? 0)}/s`)
+          .join('  ')}`,
+      );
+    }
+    const [ours, inProcess, raw] = [seen.rabbitmq, seen['in-process'], seen.amqplib].map((all = []) =>
+      Math.round(median(all)),
+    ) as [number, number, number];
+    report(
+      '## Carried by RabbitMQ',
+      '',
+      `${count} envelopes that wait in PostgreSQL: leased, published and confirmed, consumed, handed to a department that answers at once, what became of each written down with its case; ${window} under way at a time. Against amqplib alone, which publishes to a quorum queue, waits for the confirm, consumes and acknowledges, and writes nothing.`,
+      '',
+      '| | a second |',
+      '|---|---|',
+      `| over RabbitMQ | ${ours} |`,
+      `| over the bus within the process | ${inProcess} |`,
+      `| amqplib alone | ${raw} |`,
+      '',
+      `**${ratio(ours, raw)}** of amqplib alone (aim 0.25) · **${ratio(ours, inProcess)}** of the bus within the process.`,
+      '',
+    );
+  }
+}
+
+if (wanted('nodes')) {
+  const [database, broker] = await Promise.all([postgres(), rabbitmq()]);
+  if ('missing' in database || 'missing' in broker) console.log('nodes: left out, an engine is missing');
+  else {
+    console.log('nodes: one node and two on the same PostgreSQL and RabbitMQ');
+    const { utilities = {} } = measured.parties;
+    const shared = { store: 'PostgreSQL', bus: 'RabbitMQ' } as const;
+    const own = await Promise.all([begun(shared), begun(shared)]);
+    const node = (at: number): Promise<Running> => serve('accept', { parties: { utilities }, over: own[at]?.over });
+    const [one, first, second] = await Promise.all([node(0), node(1), node(1)]);
+    for (const { url } of [one, first])
+      await new Client(url, demoApp('operator-demo')).post('/v1/departments/utilities/pause', { reason: 'measured' });
+    const common = { target: '/v1/cases', body: story.deedTax('张样例') };
+    const alone: number[] = [];
+    const together: number[] = [];
+    for (let round = 0; round <= ROUNDS; round += 1) {
+      const single = await load({ ...common, url: one.url });
+      const both = await Promise.all([first, second].map(({ url }) => load({ ...common, url, connections: 16 })));
+      // The first round warms up.
+      if (round === 0) continue;
+      alone.push(rate(single));
+      together.push(both.reduce((sum, each) => sum + rate(each), 0));
+      console.log(
+        `   round ${round}/${ROUNDS}  one ${Math.round(alone.at(-1) ?? 0)}/s  two ${Math.round(together.at(-1) ?? 0)}/s`,
+      );
+    }
+    for (const each of [one, first, second]) await each.stop();
+    for (const { end } of own) await end(['utilities']);
+    report(
+      '## Two nodes',
+      '',
+      `Durable accept at 32 connections: all at one node, **${Math.round(median(alone))}/s**, and half of them at each of two, **${Math.round(median(together))}/s**: **${ratio(median(together), median(alone))}** times. Nodes, load, database and broker share ${availableParallelism()} cores here, so that a second node has none of its own: the figure shows what it costs beside the first, not what it adds on a machine of its own.`,
+      '',
+    );
+  }
+}
+
+if (wanted('certificates')) {
+  console.log('certificates: retrieval from copies and from five sources');
+  const gateway = await serve('sources', { parties: measured.parties });
+  const types = [
+    '11100000000013127D001',
+    '11331124QA0000049U901',
+    '11100000MB03271699001',
+    '11331124QA00000B6R901',
+    '11331124QA0000065H901',
+  ];
+  const question = (name: string, wanted: readonly string[]): object => ({
+    holder: { name, idType: '111', idNo: '331124199001010011' },
+    types: wanted,
+    purpose: {
+      applicationNo: 'B-1',
+      itemCode: '11331124QA0000065H433203000500101',
+      clerk: { officerId: 'SY-W07-012', windowId: 'W07' },
+      basis: '契税法第十一条',
+    },
+  });
+  const target = '/v1/certificates/retrievals';
+  const window = new Client(gateway.url, demoApp('window-demo'));
+  const { body: reply } = await window.post<object>(target, question('张样例', types.slice(0, 1)));
+  const bare = await serve('json', {}, { JSON_REPLY: JSON.stringify(reply) });
+  const body = question('张样例', types.slice(0, 1));
+  const seen = await rounds({
+    cached: { url: gateway.url, target, body },
+    json: { url: bare.url, target: '/', body, signed: false },
+  });
+  const five = await load({ url: gateway.url, target, body: question('*', types), connections: 2, ms: ROUND_MS });
+  const before = await told<number>(gateway, 'asked');
+  const equal = await load({
+    url: gateway.url,
+    target,
+    body: question('赵样例', types.slice(0, 1)),
+    connections: 200,
+    ms: 60_000,
+    most: 200,
+  });
+  const calls = (await told<number>(gateway, 'asked')) - before;
+  await gateway.stop();
+  await bare.stop();
+  const [cached, json] = [seen.cached, seen.json];
+  if (cached === undefined || json === undefined) throw new Error('a side is missing');
+  report(
+    '## Certificates',
+    '',
+    '`POST /v1/certificates/retrievals` at 32 connections, answered from a copy (signed, contract-checked, rights decided, two rows of the hash-chained ledger on disk for every one), against a bare express route that reads the same JSON and answers the same, and writes nothing.',
+    '',
+    '| | requests/s | p95 ms |',
+    '|---|---|---|',
+    `| retrieval, copy | ${cached.perSecond} | ${cached.p95} |`,
+    `| bare express JSON | ${json.perSecond} | ${json.p95} |`,
+    '',
+    `**${ratio(cached.perSecond, json.perSecond)}** (aim 0.5). Failed requests: ${cached.failed + json.failed}.`,
+    '',
+    `Five certificates of 80 ms each, of a new holder every time: p50 ${five.p50} ms, **p95 ${five.p95} ms** (aim under 120). 200 equal questions at once that no copy answers: **${calls} call${calls === 1 ? '' : 's'}** to the source, ${equal.failed} failed.`,
+    '',
+  );
+}
+
+if (wanted('holders')) {
+  const holders = quick ? 100_000 : 1_000_000;
+  console.log(`holders: ${holders} distinct holders through the cache`);
+  const { child } = await launch('holders.ts', [], { HOLDERS: String(holders) }, ['--expose-gc']);
+  const series = await new Promise<readonly { holders: number; heap: number; kept: number }[]>((resolve) => {
+    child.once('message', (message) => resolve(message as never));
+  });
+  report(
+    '## Memory of copies',
+    '',
+    `Heap after a forced collection while ${holders} distinct holders are looked up, each found at its source and kept; at most 50,000 copies are.`,
+    '',
+    '| holders | copies | heap MiB |',
+    '|---|---|---|',
+    ...series.map(({ holders: at, kept, heap }) => `| ${at} | ${kept} | ${heap} |`),
+    '',
+  );
+}
+
 if (wanted('flow')) {
   console.log('flow: birth registrations through three departments');
   const cases = quick ? 100 : 500;
@@ -289,10 +530,7 @@ if (wanted('memory')) {
     done += count;
     // The office has what was accepted so far before the next tenth begins.
     await new Promise((resolve) => setTimeout(resolve, 500));
-    const usage = await new Promise<NodeJS.MemoryUsage>((resolve) => {
-      gateway.child.once('message', (message) => resolve(message as NodeJS.MemoryUsage));
-      gateway.child.send('memory');
-    });
+    const usage = await told<NodeJS.MemoryUsage>(gateway, 'memory');
     series.push({ cases: done, heap: Math.round(usage.heapUsed / 1_048_576), rss: Math.round(usage.rss / 1_048_576) });
     console.log(`   ${done} cases  heap ${series.at(-1)?.heap} MiB  rss ${series.at(-1)?.rss} MiB`);
     if (count === 0) break;
