@@ -1,20 +1,27 @@
 import { randomBytes } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import supertest from 'supertest';
 import { calendar, deadline } from '../../config/calendar.ts';
+import { loadCertificateTypes } from '../../config/certificates.ts';
 import { loadItems } from '../../config/items.ts';
 import type { App } from '../../config/settings.ts';
 import { loadContracts } from '../../contracts/load.ts';
 import type { RawReply, RawRequest } from '../../contracts/ports/adapter.ts';
-import type { Certificates, Retrieved } from '../../contracts/ports/certificate.ts';
 import { Unfit } from '../../contracts/ports/contract.ts';
 import type { Json, JsonObject, Party } from '../../contracts/ports/envelope.ts';
 import type { LogFields, Logger } from '../../contracts/ports/logger.ts';
 import type { Metrics } from '../../contracts/ports/observe.ts';
 import type { Departments, DepartmentView, Desk } from '../../contracts/ports/services.ts';
 import type { Store } from '../../contracts/ports/store.ts';
+import { type DocumentSource, makeDocuments } from '../../gateway/certificates/documents/hand-out.ts';
+import { sealKeyOf } from '../../gateway/certificates/documents/seal-key.ts';
+import type { Source } from '../../gateway/certificates/search.ts';
+import { makeCertificates } from '../../gateway/certificates/service.ts';
+import { makeVerifications } from '../../gateway/certificates/verification.ts';
 import { makeContracts } from '../../gateway/contracts/registry.ts';
 import { type AppParts, makeApp } from '../../gateway/http/app.ts';
 import { type SignatureMethod, signedHeaders } from '../../gateway/http/signature.ts';
@@ -67,16 +74,39 @@ export async function startApi(vary: Partial<AppParts> = {}) {
   const requests: string[] = [];
   const store = await openStore({ file: ':memory:', clock, log });
   const contracts = makeContracts(await everyContract());
-  const catalogue = await loadItems(path.join(root, 'config', 'items'));
+  const types = await loadCertificateTypes();
+  const catalogue = await loadItems(path.join(root, 'config', 'items'), { types });
+  const hashOf = (idNo: string) => `hash-of-${idNo}`;
+  const sealKey = sealKeyOf('f'.repeat(64));
   const routing = makeRouting({
     catalogue,
     contracts,
     clock,
     window: 'window',
     deliverable: (_party, contract) => ({ contract, result: null, replies: 'later' }),
+    hashOf,
+    log,
   });
-  const certificates = everyCertificate();
   const metrics = metricsInto(requests);
+  const named = catalogue
+    .list()
+    .flatMap(({ materials }) => materials.flatMap(({ certificate }) => certificate?.sources ?? []));
+  const certificates = makeCertificates({
+    sources: () => new Map(named.map((party) => [party, everyCertificate])),
+    catalogue,
+    types,
+    cases: store,
+    mandates: store,
+    register: store,
+    tickets: store,
+    ledger: store,
+    announce: async () => {},
+    clock,
+    log,
+    metrics,
+    hashOf,
+    settings: { max: 100, negativeSeconds: 1, useCodeSeconds: 60 },
+  });
   const parts: AppParts = {
     intake: makeIntake({
       catalogue,
@@ -95,7 +125,38 @@ export async function startApi(vary: Partial<AppParts> = {}) {
     desk: deskOver(store, clock),
     reads: store,
     certificates,
-    ledger: { read: store.read, holderHash: (idNo) => `hash-of-${idNo}` },
+    documents: makeDocuments({
+      sources: () => new Map([[OFFICE, officeDocuments]]),
+      tickets: store,
+      mandates: store,
+      files: store,
+      ledger: store,
+      catalogue,
+      hashOf,
+      clock,
+      log,
+      settings: {
+        folder: path.join(tmpdir(), `onewindow-api-${process.pid}`),
+        documentBytes: 65_536,
+        annotateBytes: 65_536,
+      },
+      sealKey,
+    }),
+    verifications: makeVerifications({
+      sources: () => new Map(),
+      register: store,
+      files: store,
+      ledger: store,
+      sealKey: sealKey.publicKey,
+      clock,
+      log,
+    }),
+    sealKey: sealKey.publicKey,
+    mandates: store,
+    holderHash: hashOf,
+    ledger: store,
+    types,
+    ledgerDays: 1_095,
     contracts,
     catalogue,
     nonces: store,
@@ -182,7 +243,7 @@ export function loggerInto(lines: Line[], more: LogFields = {}): Logger {
   };
 }
 
-function metricsInto(requests: string[]): Metrics {
+export function metricsInto(requests: string[]): Metrics {
   const nothing = () => {};
   return {
     accepted: nothing,
@@ -196,40 +257,34 @@ function metricsInto(requests: string[]): Metrics {
   };
 }
 
+/** Hands out a file that no reader would take. */
+const officeDocuments: DocumentSource = {
+  documents: [],
+  document: async (_certificate, _query, into) =>
+    into(
+      { mediaType: 'application/pdf', bytes: Readable.from([Buffer.from('no PDF at all')]) },
+      new AbortController().signal,
+    ),
+};
+
 /** A source that has whatever it is asked for. */
-function everyCertificate(): Certificates {
-  return {
-    retrieve: async ({ holder, types }) =>
-      types.map(
-        (type): Retrieved => ({
-          type,
-          title: { zh: '证照', en: 'certificate' },
-          holder,
-          state: 'found',
-          source: OFFICE,
-          tried: [{ source: OFFICE, outcome: 'found', ms: 3 }],
-          fetchedAt: 1_795_395_600_000,
-          cached: false,
-          warnings: [],
-          certificate: {
-            type,
-            identifier: null,
-            number: 'NO-1',
-            title: '证照',
-            holder,
-            state: '01',
-            issuer: '松阳县样例局',
-            validFrom: null,
-            validTo: null,
-            fields: {},
-          },
-          ledgerId: 'L1',
-        }),
-      ),
-    forget: () => {},
-    close: async () => {},
-  };
-}
+const everyCertificate: Source = {
+  types: undefined,
+  ask: async ({ holder, type }) => [
+    {
+      type,
+      identifier: null,
+      number: 'NO-1',
+      title: '证照',
+      holder,
+      state: '01',
+      issuer: '松阳县样例局',
+      validFrom: null,
+      validTo: null,
+      fields: {},
+    },
+  ],
+};
 
 export function officeView(party: Party): DepartmentView {
   const closed = { state: 'closed', until: null } as const;

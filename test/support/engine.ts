@@ -16,7 +16,7 @@ import { newCase } from './sample-case.ts';
 import { TEA_CONTRACTS, TeaOffice } from './tea-office.ts';
 import { settle, VirtualClock } from './virtual-clock.ts';
 
-export const SETTINGS = { leaseMs: 10_000, sweepMs: 1_000, stopMs: 3_000, askSweepMs: 5_000 };
+export const SETTINGS = { leaseMs: 10_000, sweepMs: 10_000, stopMs: 3_000, askSweepMs: 10_000 };
 
 export interface EngineOptions {
   readonly terms?: Partial<Terms>;
@@ -87,6 +87,8 @@ export async function engine(t: TestContext, options: EngineOptions = {}) {
   const facts = partyFacts(options.terms, {
     ...REPLIES.atOnce,
     queries: QUERIES,
+    documents: [],
+    verifies: false,
     takesCallbacks: true,
     ...options.facts,
   });
@@ -110,6 +112,8 @@ export async function engine(t: TestContext, options: EngineOptions = {}) {
       window: 'window',
       deliverable: (party, contract) =>
         deliveries[0]?.party(party)?.facts.delivers.find((each) => each.contract === contract),
+      hashOf: (idNo) => idNo,
+      log: logInto(lines),
     });
     const deliveries: Delivery[] = [];
     /** A node: several may share the store. */
@@ -123,6 +127,7 @@ export async function engine(t: TestContext, options: EngineOptions = {}) {
         clock,
         log: logInto(lines),
         metrics: metricsInto(told),
+        changed: async () => {},
         settings,
       });
       deliveries.push(delivery);

@@ -1,11 +1,12 @@
 import { once } from 'node:events';
-import { createServer, type IncomingHttpHeaders } from 'node:http';
+import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { JsonObject } from '../../contracts/ports/envelope.ts';
 
-/** What it answers on a path: JSON, bytes of its own, nothing for ever, or a broken connection. */
+/** What it answers on a path: JSON, bytes of its own, whatever the test writes, nothing for ever, or a broken connection. */
 export type Said =
   | JsonObject
+  | { readonly write: (response: ServerResponse) => void }
   | {
       readonly raw: string | Uint8Array;
       readonly status?: number;
@@ -37,6 +38,7 @@ export class FarSide {
       const said = typeof saying === 'function' ? await saying(asked) : saying;
       if (said === 'silence') return;
       if (said === 'hangUp') return void incoming.socket.destroy();
+      if ('write' in said && typeof said.write === 'function') return void said.write(response);
       const raw = 'raw' in said ? (said as { raw: string | Uint8Array }).raw : JSON.stringify(said);
       const { status = 200, headers: more = {} } = ('raw' in said ? said : {}) as {
         status?: number;

@@ -27,6 +27,8 @@ export function partyFacts(terms: Partial<Terms> = {}, more: Partial<PartyFacts>
     delivers: [{ contract: 'tea-office.work@1', result: null, replies: 'later' }],
     queries: [],
     certificates: [],
+    documents: [],
+    verifies: false,
     takesCallbacks: false,
     ...more,
   };

@@ -43,7 +43,7 @@ export class TeaOffice {
         await this.#mood(signal);
         return this.#reply(name, body);
       },
-      callback: (request, accept) => this.#callback(request, accept),
+      callback: (request, inbox) => this.#callback(request, inbox.accept),
       probe: async () => {},
       close: async () => {
         this.asked.push('close');

@@ -1,5 +1,4 @@
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { type Simulated, type SimulatedOptions, startSimulated } from '../../adapters/simulated.ts';
@@ -11,6 +10,10 @@ import type { JsonObject, Party } from '../../contracts/ports/envelope.ts';
 import type { LogFields, Logger } from '../../contracts/ports/logger.ts';
 import type { Filing, Simulator } from '../../contracts/ports/simulator.ts';
 import { type Gateway, type Means, start } from '../../gateway/main.ts';
+import { begun, type Engines, enginesNamed } from './engines.ts';
+import { freePort } from './free-port.ts';
+
+export { freePort };
 
 export interface LogLine {
   readonly level: string;
@@ -34,24 +37,18 @@ export interface World {
   stop(): Promise<void>;
 }
 
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
-}
-
 export async function startWorld(
   options: SimulatedOptions & {
     readonly means?: Means;
+    /** Those that ENGINES names, when left out. */
+    readonly engines?: Engines;
     readonly over?: Partial<Settings>;
     /** Terms of single parties, over those of all. */
     readonly termsOf?: { readonly [party: Party]: JsonObject };
   } = {},
 ): Promise<World> {
   const dataDir = await mkdtemp(path.join(tmpdir(), 'onewindow-test-'));
+  const engines = await begun(options.engines ?? enginesNamed(process.env.ENGINES));
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
   const simulated = await startSimulated(await loadSimulators(), { gateway: url, decideAfterMs: 50, ...options });
@@ -62,11 +59,16 @@ export async function startWorld(
       return [party, { ...given, terms }];
     }),
   );
-  const settings: Settings = { ...loaded, parties, rate: { perMinute: 0 }, ...options.over };
+  const settings: Settings = { ...loaded, parties, rate: { perMinute: 0 }, ...engines.over, ...options.over };
   const log: LogLine[] = [];
   const means: Means = { log: recorder(log), ...options.means };
   const world: World = {
-    gateway: await start(settings, means),
+    gateway: await start(settings, means).catch(async (error: unknown) => {
+      // Listening offices would keep the process alive, and nobody would read why.
+      await simulated.stop();
+      await engines.end(simulated.simulators.keys());
+      throw error;
+    }),
     settings,
     simulated,
     log,
@@ -86,6 +88,7 @@ export async function startWorld(
     async stop() {
       await world.gateway.stop();
       await simulated.stop();
+      await engines.end(simulated.simulators.keys());
       await rm(dataDir, { recursive: true, force: true });
     },
   };
