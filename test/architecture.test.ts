@@ -78,9 +78,29 @@ const RULES = [
     to: { path: 'node_modules/node-cache' },
   },
   {
+    name: 'pdf-lib in two files',
+    from: { pathNot: '^gateway/certificates/documents/(stamp|unfolding)[.]ts$' },
+    to: { path: 'node_modules/@cantoo/pdf-lib/' },
+  },
+  {
+    name: 'fontkit in one file',
+    from: { pathNot: '^gateway/certificates/documents/stamp[.]ts$' },
+    to: { path: 'node_modules/fontkit/' },
+  },
+  {
+    name: 'csv-stringify in one file',
+    from: { pathNot: '^gateway/http/csv[.]ts$' },
+    to: { path: 'node_modules/csv-stringify' },
+  },
+  {
     name: 'winston in one file',
     from: { pathNot: '^gateway/observe/log[.]ts$' },
     to: { path: 'node_modules/winston' },
+  },
+  {
+    name: 'amqplib in one file',
+    from: { path: '^(gateway|adapters|contracts|config)/', pathNot: '^gateway/bus/connection[.]ts$' },
+    to: { path: 'node_modules/amqplib' },
   },
   {
     name: 'axios in the http wire',

@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { loadCertificateTypes } from '../../config/certificates.ts';
 import type { Accept, Call, Connected, PartyFolder, RawReply, RawRequest } from '../../contracts/ports/adapter.ts';
-import type { CertificateQuery } from '../../contracts/ports/certificate.ts';
+import type { Certificate, CertificateClaim, CertificateQuery } from '../../contracts/ports/certificate.ts';
 import { wallClock } from '../../contracts/ports/clock.ts';
 import { type Contracts, Unfit } from '../../contracts/ports/contract.ts';
 import type { Envelope, Json, JsonObject, Message } from '../../contracts/ports/envelope.ts';
@@ -24,11 +26,14 @@ const RIGHT = {
   garbled: 'malformed',
 } as const satisfies Record<Exclude<Mood, 'well'>, FaultKind>;
 /** Short, so that silence is soon over; everything else as the manifest says. */
-const TERMS = { deadlineMs: 400, connectMs: 200, closed: [], quota: null };
+const TERMS = { deadlineMs: 400, connectMs: 390, closed: [], quota: null };
 const DEADLINE_MS = 300;
 const NASTY = ['王㙓', '陈𠮷', '阿依努尔·样例', '张]]>样例', '<&">', '"样\\例"', '0012'];
 
 /** What every party's adapter must hold, over its simulator's real socket, in every mood. */
+const types = await loadCertificateTypes();
+const nothingChanged = async (): Promise<void> => assert.fail('no certificate changed');
+
 export function adapterSuite(folder: PartyFolder, make: MakeSimulator, home: string, contracts: Contracts): void {
   describe(`the adapter of ${folder.party}`, () => {
     const lines: string[] = [];
@@ -94,6 +99,8 @@ export function adapterSuite(folder: PartyFolder, make: MakeSimulator, home: str
         await run();
       } catch (error) {
         assert.ok(error instanceof Fault, `only faults are thrown on purpose, this was ${String(error)}`);
+        // Whoever gets it logs it, with its causes.
+        for (let told: unknown = error; told instanceof Error; told = told.cause) lines.push(told.stack ?? '');
         return error;
       }
       return assert.fail('it should have failed');
@@ -172,6 +179,26 @@ export function adapterSuite(folder: PartyFolder, make: MakeSimulator, home: str
         if (receipt.answer?.outcome === 'done' && result !== null)
           assert.deepEqual(contracts.problems(result, receipt.answer.result), [], contract);
       }
+    });
+
+    test('what it does not take stays here, and says whose mistake that is', async () => {
+      const contract = 'nobody.nothing@1';
+      const nothing: Envelope = {
+        id: '331124261123999999-01',
+        caseNo: '331124261123999999',
+        stepNo: '01',
+        to: folder.party,
+        contract,
+        body: {},
+        traceparent: '',
+        createdAt: 0,
+      };
+      const fault = await faultOf(() => called((call) => live.adapter.deliver(nothing, call)));
+      assert.deepEqual(
+        [fault.kind, fault.ours, fault.maybeArrived, fault.reason.code],
+        ['malformed', true, false, 'notOffered'],
+      );
+      assert.deepEqual(entries(nothing.id), []);
     });
 
     test('the same envelope twice: success both times, one entry in the book, the same number', async () => {
@@ -260,12 +287,92 @@ export function adapterSuite(folder: PartyFolder, make: MakeSimulator, home: str
           assert.equal(certificate.type, type);
           assert.equal(certificate.holder.idNo, query.holder.idNo);
           assert.match(certificate.state, /^0[1-7]$|^99$/);
+          const known = Object.keys(types.get(type)?.fields ?? {});
+          assert.ok(known.length > 0, `${type} stands in config/certificates.json`);
+          for (const name of Object.keys(certificate.fields))
+            assert.ok(known.includes(name), `${type}: the field ${name} is not one of ${known.join(', ')}`);
         }
+        // Who hangs up after a filing files nothing here: an answer, or none.
+        await inMood('forgetful', async () => {
+          const asking = called(async (call) => live.adapter.certificates?.(query, call), 1_000);
+          const [answer] = await Promise.allSettled([asking]);
+          if (answer.status === 'fulfilled') assert.deepEqual(answer.value?.map(holderOf), found.map(holderOf));
+          else assert.equal(Fault.from(answer.reason).kind, 'unreachable', String(answer.reason));
+        });
         for (const mood of ['refuses', 'busy', 'absent', 'deaf', 'garbled'] as const) {
           await inMood(mood, async () => {
             const fault = await faultOf(() => called(async (call) => live.adapter.certificates?.(query, call)));
             assert.equal(fault.kind, asked(RIGHT[mood]), `${type} when ${mood}: ${fault.message}`);
             tellsNobody(fault, query);
+          });
+        }
+      }
+    });
+
+    test('documents: the file its certificate speaks of, whole; what comes instead of it is a fault', async () => {
+      for (const type of facts().documents) {
+        const query = sample('certificates', type) as unknown as CertificateQuery;
+        const found = (await called(async (call) => live.adapter.certificates?.(query, call), 1_000)) ?? [];
+        const certificate = found.find(({ file }) => file !== undefined);
+        if (certificate?.file === undefined) assert.fail(`${type}: no certificate with a file`);
+        const { mediaType, digest } = certificate.file;
+        const fetched = async (call: Call): Promise<Buffer> => {
+          const document = await live.adapter.document?.(certificate, query, call);
+          assert.equal(document?.mediaType, mediaType);
+          const chunks: Uint8Array[] = [];
+          for await (const chunk of document?.bytes ?? []) chunks.push(chunk);
+          return Buffer.concat(chunks);
+        };
+        const bytes = await called(fetched, 2_000);
+        const [algorithm = '', hex] = (digest ?? '').split(':');
+        if (digest !== null) assert.equal(createHash(algorithm).update(bytes).digest('hex'), hex, `${type}: digest`);
+        assert.match(bytes.subarray(0, 5).toString('latin1'), mediaType === 'application/pdf' ? /^%PDF-/ : /^PK/);
+        // One that comes by itself breaks off; one that stands in a reply is answered.
+        await inMood('forgetful', async () => {
+          const [broken] = await Promise.allSettled([called(fetched, 1_000)]);
+          if (broken.status === 'fulfilled') assert.deepEqual(broken.value, bytes);
+          else assert.equal(Fault.from(broken.reason).kind, 'unreachable', String(broken.reason));
+        });
+        for (const mood of ['refuses', 'busy', 'absent', 'deaf', 'garbled'] as const) {
+          await inMood(mood, async () => {
+            const fault = await faultOf(() => called(fetched));
+            assert.equal(fault.kind, asked(RIGHT[mood]), `document of ${type} when ${mood}: ${fault.message}`);
+            tellsNobody(fault, query);
+          });
+        }
+      }
+    });
+
+    test('verification: what it holds is valid, what it has never seen is unknown; could not look is a fault', async () => {
+      if (!facts().verifies) return;
+      for (const type of facts().certificates) {
+        const query = sample('certificates', type) as unknown as CertificateQuery;
+        const [held] = (await called(async (call) => live.adapter.certificates?.(query, call), 1_000)) ?? [];
+        const claims: CertificateClaim[] = [
+          ...(held?.identifier == null ? [] : [{ identifier: held.identifier }]),
+          ...(held?.number == null ? [] : [{ type, number: held.number }]),
+        ];
+        const verdicts = await Promise.all(
+          claims.map((claim) => called(async (call) => (await live.adapter.verify?.(claim, call))?.verdict, 1_000)),
+        );
+        const right = held?.state === '01' ? 'valid' : 'invalid';
+        // Some know a certificate by its identifier only, some by its number only: by one of them, and by neither wrongly.
+        const said = new Set(verdicts.filter((verdict) => verdict !== 'unknown'));
+        assert.deepEqual(said, new Set([right]), `${type} in state ${held?.state}: ${verdicts.join()}`);
+        const strange = { type, number: 'XX-000000' };
+        const unknown = await called(async (call) => live.adapter.verify?.(strange, call), 1_000);
+        assert.deepEqual(unknown, { verdict: 'unknown', state: null });
+        await inMood('forgetful', async () => {
+          const [answer] = await Promise.allSettled([
+            called(async (call) => live.adapter.verify?.(strange, call), 1_000),
+          ]);
+          if (answer.status === 'fulfilled') assert.deepEqual(answer.value, unknown);
+          else assert.equal(Fault.from(answer.reason).kind, 'unreachable', String(answer.reason));
+        });
+        for (const mood of ['refuses', 'busy', 'absent', 'deaf', 'garbled'] as const) {
+          await inMood(mood, async () => {
+            const fault = await faultOf(() => called(async (call) => live.adapter.verify?.(strange, call)));
+            assert.equal(fault.kind, asked(RIGHT[mood]), `verification when ${mood}: ${fault.message}`);
           });
         }
       }
@@ -308,7 +415,12 @@ export function adapterSuite(folder: PartyFolder, make: MakeSimulator, home: str
         return 'applied' as const;
       };
       const give = (request: RawRequest, to: Accept = accept) =>
-        called(async (call) => (await live.adapter.callback?.(request, to, call)) ?? assert.fail('no callback'), 1_000);
+        called(
+          async (call) =>
+            (await live.adapter.callback?.(request, { accept: to, changed: nothingChanged }, call)) ??
+            assert.fail('no callback'),
+          1_000,
+        );
       const gate = await pushGate(async (request) => {
         const reply = await give(request);
         came.push(request);
@@ -372,28 +484,45 @@ export function adapterSuite(folder: PartyFolder, make: MakeSimulator, home: str
 
     test('eight calls while the session ends: all succeed, one filing each', async () => {
       const [first] = facts().delivers;
-      if (first === undefined) return;
+      const [type] = facts().certificates;
       const lever = ['rotateSecret', 'stealToken', 'expireToken', 'endSignIn'];
-      const eight = Array.from({ length: 8 }, () => envelope(first.contract));
       // A log-in that began while nobody answered may still be under way.
       await called((call) => live.adapter.probe(call), 1_000).catch(() => {});
       for (const name of lever) await simulator.pull?.(name, null).catch(() => {});
+      if (first === undefined) {
+        assert.ok(type !== undefined, 'who takes nothing is asked for certificates');
+        const query = sample('certificates', type) as unknown as CertificateQuery;
+        const found = await Promise.all(
+          Array.from({ length: 8 }, () => called(async (call) => live.adapter.certificates?.(query, call), 2_000)),
+        );
+        for (const each of found) assert.equal(each?.length, 1);
+        return;
+      }
+      const eight = Array.from({ length: 8 }, () => envelope(first.contract));
       const receipts = await Promise.all(eight.map((one) => called((call) => live.adapter.deliver(one, call), 2_000)));
       assert.equal(receipts.length, 8);
       for (const one of eight) assert.equal(entries(one.id).length, 1);
     });
 
-    test('no person stands in its log', () => {
-      const bodies = existsSync(path.join(home, 'samples', 'envelopes'))
-        ? readdirSync(path.join(home, 'samples', 'envelopes')).map((name) =>
-            sample('envelopes', name.slice(0, -'.json'.length)),
-          )
-        : [];
-      for (const value of bodies.flatMap(personal))
-        for (const line of lines) assert.ok(!line.includes(value), 'a log line names a person');
+    test('no person and no secret stands in its log, nor in its faults', () => {
+      const bodies = ['envelopes', 'queries', 'certificates'].flatMap((kind) => {
+        const names = existsSync(path.join(home, 'samples', kind)) ? readdirSync(path.join(home, 'samples', kind)) : [];
+        return names.map((name) => sample(kind, name.slice(0, -'.json'.length)));
+      });
+      const people = bodies.flatMap(personal);
+      const secrets = Object.entries(settings).flatMap(([name, value]) =>
+        typeof value === 'string' && /secret|key|token|password/i.test(name) ? [value] : [],
+      );
+      const values = [...people, ...secrets];
+      assert.ok(values.length > 0 && lines.length > 0, 'nothing was looked at');
+      for (const value of values)
+        for (const line of lines)
+          assert.ok(!line.includes(value), 'a log line or a fault names a person, or holds a secret');
     });
   });
 }
+
+const holderOf = ({ holder: { idNo } }: Certificate): string => idNo;
 
 /** A question has no effect to be in doubt about. */
 const asked = (kind: FaultKind): FaultKind => (kind === 'inDoubt' ? 'unreachable' : kind);

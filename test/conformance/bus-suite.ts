@@ -5,11 +5,15 @@ import type { Bus } from '../../contracts/ports/bus.ts';
 import type { Lease } from '../../contracts/ports/store.ts';
 import { envelope } from '../support/sample-case.ts';
 
-const LANE = 'tea-office';
-const lease = (n: number, lane = LANE): Lease => ({
+export const LANES = ['tea-office', 'rice-office'] as const;
+const [LANE] = LANES;
+const UNTIL = 1_795_397_415_123;
+/** For the clock of a bus that drops what comes too late. */
+export const BEFORE_ANY_LEASE_ENDS = UNTIL - 60_000;
+const lease = (n: number, lane: string = LANE): Lease => ({
   envelope: { ...envelope('331124261123000001', `W${n}`, lane), body: { name: '王㙓', text: ']]> \u0000 𠮷' } },
   fence: n,
-  until: 1_795_397_415_123,
+  until: UNTIL,
   attempts: 2,
   inDoubt: n % 2 === 1,
 });
@@ -21,8 +25,12 @@ async function until(what: string, seen: () => boolean): Promise<void> {
 }
 
 /** Every promise of `contracts/ports/bus.ts`, over whatever implements it. `open` gives a bus that holds nothing. */
-export function busSuite(name: string, open: () => Promise<Bus>): void {
-  describe(`bus conformance: ${name}`, () => {
+export function busSuite(
+  name: string,
+  open: () => Promise<Bus>,
+  { skip = false }: { readonly skip?: string | false } = {},
+): void {
+  describe(`bus conformance: ${name}`, { skip }, () => {
     async function fresh(t: TestContext): Promise<Bus> {
       const bus = await open();
       t.after(() => bus.close());
@@ -37,6 +45,18 @@ export function busSuite(name: string, open: () => Promise<Bus>): void {
       await until('it', () => got.length === 1);
       assert.deepEqual(got, [lease(1)]);
       await subscription.stop();
+    });
+
+    test('what is announced is heard by whoever listens, and by nobody who has stopped', async (t) => {
+      const bus = await fresh(t);
+      const [heard, stopped]: [string[], string[]] = [[], []];
+      bus.hear(({ kind, body }) => void heard.push(`${kind} ${JSON.stringify(body)}`));
+      const stop = bus.hear(({ kind }) => void stopped.push(kind));
+      stop();
+      await bus.announce({ kind: 'teaBrewed', body: { leaf: '乌龙', cups: 2 } });
+      await until('it', () => heard.length === 1);
+      assert.deepEqual(heard, ['teaBrewed {"leaf":"乌龙","cups":2}']);
+      assert.deepEqual(stopped, []);
     });
 
     test('at most as many at a time as were asked for, and each is handled', async (t) => {

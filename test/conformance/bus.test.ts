@@ -1,10 +1,39 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { randomUUID } from 'node:crypto';
+import { after, test } from 'node:test';
+import { connect } from 'amqplib';
+import { wallClock } from '../../contracts/ports/clock.ts';
+import { silent } from '../../contracts/ports/logger.ts';
 import { inProcessBus } from '../../gateway/bus/in-process.ts';
+import { rabbitBus } from '../../gateway/bus/rabbitmq.ts';
 import { envelope } from '../support/sample-case.ts';
-import { busSuite } from './bus-suite.ts';
+import { rabbitmq } from '../support/services.ts';
+import { BEFORE_ANY_LEASE_ENDS, busSuite, LANES } from './bus-suite.ts';
 
 busSuite('in process', async () => inProcessBus());
+
+const broker = await rabbitmq();
+if ('missing' in broker) test('the bus on RabbitMQ', { skip: broker.missing }, () => {});
+else {
+  const { url } = broker;
+  const clock = { ...wallClock, now: () => BEFORE_ANY_LEASE_ENDS };
+  /** Names of this run's own: others may be using the same broker. */
+  const prefixes: string[] = [];
+  busSuite('RabbitMQ', async () => {
+    const prefix = `test-${randomUUID().slice(0, 8)}`;
+    prefixes.push(prefix);
+    return rabbitBus({ url, prefix, clock, log: silent });
+  });
+  after(async () => {
+    const connection = await connect(url);
+    const channel = await connection.createChannel();
+    for (const prefix of prefixes) {
+      for (const lane of LANES) await channel.deleteQueue(`${prefix}.lane.${lane}`);
+      for (const exchange of ['news', 'events']) await channel.deleteExchange(`${prefix}.${exchange}`);
+    }
+    await connection.close();
+  });
+}
 
 test('the bus in process holds a bounded number for each lane, and says so beyond it', async () => {
   const bus = inProcessBus({ limit: 2 });

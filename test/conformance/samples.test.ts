@@ -9,6 +9,8 @@ import { judged } from '../../adapters/manifest/call.ts';
 import { mappingFunctions } from '../../adapters/manifest/functions.ts';
 import { readManifest } from '../../adapters/manifest/manifest.ts';
 import { loadContracts } from '../../contracts/load.ts';
+import type { MappingFunctions } from '../../contracts/mapping.ts';
+import type { CertificateQuery } from '../../contracts/ports/certificate.ts';
 import { wallClock } from '../../contracts/ports/clock.ts';
 import type { JsonObject } from '../../contracts/ports/envelope.ts';
 import { Fault } from '../../contracts/ports/fault.ts';
@@ -56,6 +58,31 @@ for (const party of await partyFolders()) {
           (error: unknown) => (error instanceof Fault ? error.kind : Promise.reject(error)),
         );
         assert.equal(meaning, as);
+      });
+    }
+
+    for (const [type, { calls }] of Object.entries(manifest.certificates)) {
+      test(`who asks for ${type} says for which case, which item and why`, async () => {
+        const query = JSON.parse(
+          readFileSync(path.join(samples, 'certificates', `${type}.json`), 'utf8'),
+        ) as CertificateQuery;
+        const { purpose, cause } = query;
+        const base = {
+          settings: { region: '331124', deptName: '样例' },
+          session: { token: 't' },
+          now: Date.now(),
+          replies: {},
+        };
+        const sequence = (digits: number) => '1'.repeat(digits);
+        const bodies = calls.map((name) =>
+          manifest.calls[name]?.send.map({ ...base, certificate: query as unknown as JsonObject }, {
+            sequence,
+          } as unknown as MappingFunctions),
+        );
+        const said = JSON.stringify(await Promise.all(bodies)).replaceAll('\\', '');
+        assert.ok(said.includes(purpose.applicationNo ?? 'no number'), `${said} names no case`);
+        // An interface that has no place for a cause of its own has one for the item.
+        assert.ok(said.includes(cause) || said.includes(purpose.itemCode), `${said} names no reason`);
       });
     }
 

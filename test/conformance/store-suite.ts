@@ -1,8 +1,16 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import type {
+  IssuedCertificate,
+  LedgerCount,
+  LedgerEntry,
+  LedgerFilter,
+  Mandate,
+} from '../../contracts/ports/certificate.ts';
 import { Unfit } from '../../contracts/ports/contract.ts';
 import type { Answer, Message, Party } from '../../contracts/ports/envelope.ts';
-import type { Lease, Store } from '../../contracts/ports/store.ts';
+import { MOST_PUBLISHED, type PublicEvent, type Publicly } from '../../contracts/ports/public-event.ts';
+import { type Lease, PUBLIC_EVENTS, type Store } from '../../contracts/ports/store.ts';
 import { HandClock } from '../support/hand-clock.ts';
 import { leaseModel } from '../support/lease-model.ts';
 import { ledgerEntry } from '../support/ledger-entry.ts';
@@ -21,7 +29,11 @@ import {
 
 /** Somewhere stores can be opened, one after the other, on the same data. */
 export interface Storage {
-  open(means: { readonly clock: HandClock; readonly committed?: (lanes: readonly Party[]) => void }): Promise<Store>;
+  open(means: {
+    readonly clock: HandClock;
+    readonly committed?: (lanes: readonly Party[]) => void;
+    readonly publicly?: Publicly;
+  }): Promise<Store>;
   discard(): Promise<void>;
 }
 
@@ -373,22 +385,37 @@ export function storeSuite(name: string, storageFor: () => Promise<Storage>): vo
         assert.equal((await only(lane)).inDoubt, true);
       });
 
-      test('nextDue tells when time will make work, and null when it will not', async () => {
+      test('due tells what time will make work of, and null where nothing waits', async () => {
         const alone = await storageFor();
         const own = await alone.open({ clock });
         try {
-          assert.equal(await own.nextDue(clock.now()), null);
+          assert.deepEqual(await own.due(), { envelopes: null, ready: false, answers: null, kept: false, owed: null });
           await own.accept(newCase({ applicationNo: 'A', parties: ['lane'] }));
+          assert.equal((await own.due()).ready, true);
           const at = clock.now();
           const [lease] = await own.lease({ lanes: [{ lane: 'lane', limit: 1 }], forMs: 500, now: at });
-          assert.equal(await own.nextDue(at), at + 500);
+          assert.deepEqual(await own.due(), {
+            envelopes: at + 500,
+            ready: false,
+            answers: null,
+            kept: false,
+            owed: null,
+          });
           const when = { notBefore: at + 300, costsAttempt: false, inDoubt: false };
           await own.postponed(lease as Lease, fault('busy'), when, nothing);
-          assert.equal(await own.nextDue(at), at + 300);
+          assert.equal((await own.due()).envelopes, at + 300);
           clock.move(300);
           const [again] = await own.lease({ lanes: [{ lane: 'lane', limit: 1 }], forMs: 500, now: clock.now() });
           await own.delivered(again as Lease, receipt(), nothing, at + 9000);
-          assert.equal(await own.nextDue(clock.now()), at + 9000);
+          assert.deepEqual(await own.due(), {
+            envelopes: null,
+            ready: false,
+            answers: at + 9000,
+            kept: false,
+            owed: null,
+          });
+          await own.collected(message('lane', { number: 'nobody' }, 'k1'), () => nothing);
+          assert.equal((await own.due()).kept, true);
         } finally {
           await own.close();
           await alone.discard();
@@ -885,6 +912,159 @@ export function storeSuite(name: string, storageFor: () => Promise<Storage>): vo
       });
     });
 
+    describe('what the certificate service has to remember', () => {
+      const TYPE = '11100000MB03271699001';
+      const issued = (caseNo: string, holderHash: string, number: string): IssuedCertificate => ({
+        certificate: {
+          type: TYPE,
+          identifier: `ID ${number}`,
+          number,
+          title: '不动产权证书',
+          holder: { name: '张样例', idType: '111', idNo: '331124199001010011' },
+          state: '01',
+          issuer: '松阳县自然资源局',
+          validFrom: null,
+          validTo: null,
+          fields: { certNo: number },
+        },
+        holderHash,
+        issuedAt: clock.now(),
+        caseNo,
+        stepNo: '03',
+      });
+      async function register(holderHash: string, ...numbers: readonly string[]): Promise<void> {
+        const { caseNo } = await accepted();
+        for (const number of numbers)
+          await store.changed(caseNo, async () => change({ issued: [issued(caseNo, holderHash, number)] }));
+      }
+      const states = async (holderHash: string) =>
+        (await store.issuedTo(holderHash, TYPE)).map(({ certificate: { number, state } }) => [number, state]);
+
+      test('what a case issued, by its holder, the newest first, by identifier and by number', async () => {
+        const [holder, one, two] = [fresh('holder'), fresh('N'), fresh('N')];
+        await register(holder, one, two);
+        assert.deepEqual(await states(holder), [
+          [two, '01'],
+          [one, '01'],
+        ]);
+        for (const claim of [{ identifier: `ID ${one}` }, { type: TYPE, number: one }]) {
+          const [found, ...more] = await store.issuedAs(claim);
+          assert.deepEqual([found?.certificate.number, found?.holderHash, more.length], [one, holder, 0]);
+        }
+        assert.deepEqual(await store.issuedTo(holder, 'another type'), []);
+        assert.deepEqual(await store.issuedAs({ identifier: 'ID of nobody' }), []);
+      });
+
+      test('what a case ended is cancelled: that number, or all of a holder', async () => {
+        const [holder, one, two, three] = [fresh('holder'), fresh('N'), fresh('N'), fresh('N')];
+        await register(holder, one, two, three);
+        const { caseNo } = await accepted();
+        const end = (number: string | null) =>
+          store.changed(caseNo, async () =>
+            change({ ended: [{ stepNo: '03', type: TYPE, holderHash: holder, number }] }),
+          );
+        await end(two);
+        assert.deepEqual(await states(holder), [
+          [three, '01'],
+          [two, '04'],
+          [one, '01'],
+        ]);
+        await end(null);
+        assert.deepEqual(
+          (await states(holder)).map(([, state]) => state),
+          ['04', '04', '04'],
+        );
+      });
+
+      test('what its keeper has spoken of is not told any more, by whatever it is asked for; of others nothing changes', async () => {
+        const [holder, other, one, two, three] = [fresh('holder'), fresh('holder'), fresh('N'), fresh('N'), fresh('N')];
+        await register(holder, one, two);
+        await register(other, three);
+        await store.spokenOf({ identifier: `ID ${one}` });
+        assert.deepEqual(await states(holder), [[two, '01']]);
+        assert.deepEqual(await store.issuedAs({ identifier: `ID ${one}` }), []);
+        assert.deepEqual(await store.issuedAs({ type: TYPE, number: one }), []);
+        await store.spokenOf({ type: TYPE, holderHash: holder });
+        assert.deepEqual(await states(holder), []);
+        assert.deepEqual(await states(other), [[three, '01']]);
+      });
+
+      test('a use code is good once, for its caller, in its time; whoever is refused, it is known what it stood for', async () => {
+        const ticket = { of: fresh('ledger') };
+        const [codeHash, late] = [fresh('code'), fresh('code')];
+        const now = clock.now();
+        await store.issue(
+          [
+            { codeHash, appKey: 'window-1', expiresAt: now + MINUTE, ticket },
+            { codeHash: late, appKey: 'window-1', expiresAt: now, ticket },
+          ],
+          now,
+        );
+        const redeem = async (code: string, appKey = 'window-1') => {
+          const redeemed = await store.redeem(code, appKey, now);
+          return [redeemed.refused, 'ticket' in redeemed ? redeemed.ticket.ticket : undefined];
+        };
+        assert.deepEqual(await redeem('nobody’s'), ['unknown', undefined]);
+        assert.deepEqual(await redeem(codeHash, 'window-2'), ['notYours', ticket]);
+        assert.deepEqual(await redeem(late), ['expired', ticket]);
+        const ten = await Promise.all(Array.from({ length: 10 }, () => redeem(codeHash)));
+        assert.deepEqual(ten.map(([refused]) => refused).toSorted(), [null, ...Array(9).fill('used')]);
+        await store.giveBack(codeHash);
+        assert.deepEqual(await redeem(codeHash), [null, ticket]);
+      });
+
+      test('what a use code stood for is forgotten a day after its end, also when no code is ever redeemed', async () => {
+        const codeHash = fresh('code');
+        const ticket = { codeHash, appKey: 'window-1', expiresAt: clock.now(), ticket: {} };
+        await store.issue([ticket], clock.now());
+        clock.move(25 * 60 * MINUTE);
+        await store.issue([{ ...ticket, codeHash: fresh('code'), expiresAt: clock.now() }], clock.now());
+        assert.equal((await store.redeem(codeHash, 'window-1', 0)).refused, 'unknown');
+      });
+
+      test('a consent, until it is revoked, once', async () => {
+        const mandate: Mandate = {
+          id: fresh('mandate'),
+          appKey: 'window-1',
+          holderMasked: '张* 331124********0011',
+          holderHash: fresh('holder'),
+          agentMasked: '李* 331124********0023',
+          itemCode: 'ITEM',
+          types: [TYPE],
+          evidence: 'SQ-1',
+          officerId: 'W07',
+          from: clock.now(),
+          until: clock.now() + MINUTE,
+          revoked: null,
+        };
+        await store.record(mandate);
+        assert.deepEqual(await store.mandate(mandate.id), mandate);
+        const revoked = { at: clock.now(), by: 'window-1', reason: '本人撤回' };
+        const twice = await Promise.all([store.revoke(mandate.id, revoked), store.revoke(mandate.id, revoked)]);
+        assert.deepEqual(twice.toSorted(), [false, true]);
+        assert.deepEqual(await store.mandate(mandate.id), { ...mandate, revoked });
+        assert.equal(await store.mandate('nobody’s'), undefined);
+        assert.equal(await store.revoke('nobody’s', revoked), false);
+      });
+
+      test('a file that was handed out is known by its digest, as it was the first time', async () => {
+        const file = {
+          sm3: fresh('sm3'),
+          originalSm3: 'of the original',
+          identifier: null,
+          type: TYPE,
+          caseNo: null,
+          applicationNo: 'A1',
+          at: clock.now(),
+          annotated: true,
+        };
+        await store.handedOut(file);
+        await store.handedOut({ ...file, applicationNo: 'A2' });
+        assert.deepEqual(await store.handedOutAs(file.sm3), file);
+        assert.equal(await store.handedOutAs('of another'), undefined);
+      });
+    });
+
     describe('ledger and nonces', () => {
       test('the ledger is read back in the order written, by holder, by case, onward from an entry', async () => {
         const holderHash = fresh('holder');
@@ -899,10 +1079,144 @@ export function storeSuite(name: string, storageFor: () => Promise<Storage>): vo
         assert.deepEqual(await found({ caseNo }), names.slice(0, 2));
         assert.deepEqual(await found({ holderHash, after: names[1] }), names.slice(2));
         assert.deepEqual(await found({ holderHash, limit: 2 }), names.slice(0, 2));
+        await assert.rejects(store.read({ holderHash, after: 'nobody', limit: 1 }), unfit(400));
         const [first] = await store.read({ holderHash, limit: 1 });
         const { hash, ...entry } = first as typeof first & { hash: string };
         assert.deepEqual(entry, ledgerEntry(names[0] as string, { holderHash, caseNo }));
         assert.match(hash, /^[0-9a-f]{64}$/);
+      });
+
+      test('the ledger is found by each of its filters, and by several together, in the order of time', async () => {
+        const [itemCode, other, officerId] = [fresh('item'), fresh('item'), fresh('officer')];
+        const [caseNo, applicationNo, source] = [fresh('case'), fresh('application'), fresh('source')];
+        await store.write([
+          ledgerEntry('f1', { at: 40, itemCode, officerId, caseNo, type: 'T2', phase: 'answered', of: 'f2' }),
+          ledgerEntry('f2', { at: 10, itemCode, officerId, applicationNo, type: 'T1', source: null }),
+          ledgerEntry('f3', { at: 20, itemCode, source, state: 'none', phase: 'answered', caseNo, applicationNo }),
+          ledgerEntry('f4', { at: 30, itemCode, state: 'found', phase: 'document', type: 'T1', cached: true }),
+          ledgerEntry('f5', { at: 30, itemCode: other, caseNo, phase: 'verified' }),
+        ]);
+        const found = async (filter: LedgerFilter) =>
+          (await store.read({ itemCode, ...filter, limit: 10 })).map(({ id }) => id).join(' ');
+        for (const [filter, ids] of [
+          [{}, 'f2 f3 f4 f1'],
+          [{ officerId }, 'f2 f1'],
+          [{ type: 'T1' }, 'f2 f4'],
+          [{ source }, 'f3'],
+          [{ state: 'none' }, 'f3'],
+          [{ phase: 'document' }, 'f4'],
+          [{ caseNo }, 'f3 f1'],
+          [{ applicationNo }, 'f2 f3'],
+          [{ caseNo, applicationNo }, 'f2 f3 f1'],
+          [{ from: 20, until: 40 }, 'f3 f4'],
+          [{ from: 41 }, ''],
+          [{ officerId, type: 'T1', from: 10, until: 11, phase: 'asked' }, 'f2'],
+          [{ officerId, state: 'found' }, ''],
+        ] as const satisfies readonly (readonly [LedgerFilter, string])[])
+          assert.equal(await found(filter), ids, JSON.stringify(filter));
+        const next = (await store.read({ itemCode, after: 'f3', limit: 1 })).map(({ id }) => id);
+        assert.deepEqual(next, ['f4']);
+      });
+
+      test('what was fetched is counted: matters once, only permitted calls, copies apart', async () => {
+        const [item, other] = [fresh('item'), fresh('item')];
+        const at = 5_000_000;
+        const row = (more: Partial<LedgerEntry>) =>
+          ledgerEntry(fresh('count'), { at, itemCode: item, source: null, ...more });
+        const { caseNo, submission } = await accepted();
+        const { applicationNo } = submission;
+        const answered = { phase: 'answered', of: 'x', source: 'tea-office' } as const;
+        await store.write([
+          // One matter, before it had a case number and after.
+          row({ applicationNo, type: 'T1' }),
+          row({ applicationNo, type: 'T1', ...answered, state: 'found' }),
+          row({ applicationNo: null, caseNo, type: 'T2' }),
+          row({ applicationNo: null, caseNo, type: 'T2', ...answered, state: 'found', cached: true }),
+          // Another, of which nobody knows the application.
+          row({ applicationNo: null, caseNo: 'nowhere', type: 'T2' }),
+          row({ applicationNo: null, caseNo: 'nowhere', type: 'T2', phase: 'answered', of: 'x', state: 'none' }),
+          row({ applicationNo: 'nosy', state: 'notPermitted', reason: 'notInItem' }),
+          row({ applicationNo, type: 'T1', phase: 'document', of: 'x', state: 'found' }),
+          row({ itemCode: other, applicationNo, type: 'T1' }),
+          row({ at: at - 1, applicationNo: 'before' }),
+          row({ at: at + 1, applicationNo: 'after' }),
+        ]);
+        const range = { from: at, until: at + 1 };
+        const t1 = { type: 'T1', fetched: 1, cached: 0 };
+        const t2 = { type: 'T2', fetched: 1, cached: 1 };
+        const total = { matters: 2, calls: 4, fetched: [t1, t2] };
+        const byType = (one: LedgerCount) => ({
+          ...one,
+          fetched: [...one.fetched].sort((a, b) => (a.type < b.type ? -1 : 1)),
+        });
+        const counted = async (by: 'item' | 'type' | 'source') => {
+          const counts = await store.count({ ...range, by });
+          return { total: byType(counts.total), rows: counts.rows.map((one) => ({ ...byType(one), key: one.key })) };
+        };
+        assert.deepEqual(await counted('item'), {
+          total,
+          rows: [
+            { key: item, matters: 2, calls: 3, fetched: [t1, t2] },
+            { key: other, matters: 1, calls: 1, fetched: [] },
+          ],
+        });
+        assert.deepEqual(await counted('type'), {
+          total,
+          rows: [
+            { key: 'T1', matters: 1, calls: 2, fetched: [t1] },
+            { key: 'T2', matters: 2, calls: 2, fetched: [t2] },
+          ],
+        });
+        assert.deepEqual(await counted('source'), {
+          total,
+          rows: [
+            { key: 'tea-office', matters: 1, calls: 2, fetched: [t1, t2] },
+            { key: null, matters: 1, calls: 1, fetched: [] },
+          ],
+        });
+        assert.deepEqual(await store.count({ from: 1, until: 1, by: 'item' }), {
+          total: { matters: 0, calls: 0, fetched: [] },
+          rows: [],
+        });
+      });
+
+      test('the chain is whole over all that was written at once, from any row on', async () => {
+        const { rows, brokenAt } = await store.check();
+        assert.ok(rows >= 7);
+        assert.equal(brokenAt, null);
+        const [first] = await store.read({ limit: 1 });
+        assert.equal((await store.check(first?.id)).brokenAt, null);
+        await assert.rejects(store.check('nobody'), unfit(400));
+      });
+
+      test('the oldest rows are deleted up to the first that is kept; a young one never, with all that stood before it in the batch', async () => {
+        const DAY = 24 * 60 * MINUTE;
+        const own = await storageFor();
+        const ledger = await own.open({ clock });
+        const now = Date.now();
+        const old = ledgerEntry('d3', { at: now - 200 * DAY });
+        await ledger.write([
+          ledgerEntry('d1', { at: now - 300 * DAY }),
+          ledgerEntry('d2', { at: now - 300 * DAY }),
+          old,
+          ledgerEntry('d4', { at: now - 300 * DAY }),
+          ledgerEntry('d5', { at: now }),
+        ]);
+        const left = async () =>
+          (await ledger.read({ limit: 9 }))
+            .map(({ id }) => id)
+            .sort()
+            .join(' ');
+        assert.equal(await ledger.deleteBefore(now - 250 * DAY), 2);
+        assert.equal(await left(), 'd3 d4 d5');
+        assert.deepEqual(await ledger.check(), { rows: 3, brokenAt: null });
+        await assert.rejects(ledger.deleteBefore(now + DAY));
+        assert.equal(await left(), 'd3 d4 d5');
+        assert.equal(await ledger.deleteBefore(now - 100 * DAY), 2);
+        await ledger.write([ledgerEntry('d6', { at: now })]);
+        assert.deepEqual(await ledger.check(), { rows: 2, brokenAt: null });
+        await ledger.close();
+        await own.discard();
       });
 
       test('an entry whose id is taken is refused with all that came with it', async () => {
@@ -922,6 +1236,225 @@ export function storeSuite(name: string, storageFor: () => Promise<Storage>): vo
         assert.equal(await store.firstUse('window-demo', nonce, until), false);
         clock.move(5 * MINUTE + 1);
         assert.equal(await store.firstUse('window-demo', nonce, clock.now() + 5 * MINUTE), true);
+      });
+    });
+
+    describe('what all nodes share', () => {
+      const HOUR = 60 * MINUTE;
+
+      test('a quota is given out in blocks and never beyond its limit, however many ask at once', async () => {
+        const party = fresh('lane');
+        const blocks = await Promise.all(Array.from({ length: 40 }, () => store.allot(party, '2026-11-23', 100, 7)));
+        assert.equal(
+          blocks.reduce((sum, block) => sum + block, 0),
+          100,
+        );
+        assert.deepEqual(
+          [...new Set(blocks)].sort((a, b) => a - b),
+          [0, 2, 7],
+        );
+        assert.equal(await store.allotted(party, '2026-11-23'), 100);
+        assert.equal(await store.allotted(party, '2026-11-24'), 0);
+        assert.equal(await store.allot(party, '2026-11-24', 100, 7), 7);
+        assert.equal(await store.allot(fresh('lane'), '2026-11-23', 100, 7), 7);
+      });
+
+      test('what was taken stays taken over a restart, and when the limit was lowered', async () => {
+        const party = fresh('lane');
+        assert.equal(await store.allot(party, '2026-11-23T09:15', 5, 3), 3);
+        await reopen();
+        assert.equal(await store.allotted(party, '2026-11-23T09:15'), 3);
+        assert.equal(await store.allot(party, '2026-11-23T09:15', 2, 1), 0);
+        assert.equal(await store.allot(party, '2026-11-23T09:15', 5, 3), 2);
+        assert.equal(await store.allot(party, '2026-11-23T09:15', 5, 3), 0);
+        assert.equal(await store.allot(fresh('lane'), '2026-11-23', 2, 3), 2);
+        assert.equal(await store.allot(fresh('lane'), '2026-11-23', 0, 3), 0);
+      });
+
+      test('a right is one holder’s until it ends or is given back; he may ask again', async () => {
+        const what = fresh('trial');
+        const now = clock.now();
+        const got = await Promise.all(['a', 'b', 'c', 'd'].map((node) => store.claim(what, node, now, now + 1_000)));
+        assert.equal(got.filter((each) => each).length, 1);
+        const holder = ['a', 'b', 'c', 'd'][got.indexOf(true)] as string;
+        assert.equal(await store.claim(what, 'e', now + 999, now + 5_000), false);
+        assert.equal(await store.claim(what, holder, now + 999, now + 3_000), true);
+        await store.unclaim(what, 'e');
+        assert.equal(await store.claim(what, 'e', now + 2_999, now + 5_000), false);
+        assert.equal(await store.claim(what, 'e', now + 3_000, now + 5_000), true);
+        assert.equal(await store.claim(what, holder, now + 3_000, now + 5_000), false);
+        await reopen();
+        await store.unclaim(what, 'e');
+        assert.equal(await store.claim(what, holder, now + 3_000, now + 5_000), true);
+        assert.equal(await store.claim(fresh('trial'), 'f', now, now + 1), true);
+      });
+
+      test('a value is kept until its end, the last one wins, over a restart too', async () => {
+        const key = fresh('session');
+        const now = clock.now();
+        assert.equal(await store.kept(key, now), undefined);
+        await store.keep(key, 'first', now + 1_000);
+        await store.keep(key, '第二', now + 2_000);
+        await reopen();
+        assert.deepEqual(await store.kept(key, now + 1_999), { value: '第二', until: now + 2_000 });
+        assert.equal(await store.kept(key, now + 2_000), undefined);
+      });
+
+      test('a number is given to nobody twice, and none below what is asked for', async () => {
+        const name = fresh('sequence');
+        const firsts = await Promise.all(Array.from({ length: 30 }, () => store.reserve(name, 500, 10)));
+        assert.deepEqual(
+          firsts.sort((a, b) => a - b),
+          Array.from({ length: 30 }, (_, i) => 500 + i * 10),
+        );
+        await reopen();
+        assert.equal(await store.reserve(name, 0, 1), 800);
+        assert.equal(await store.reserve(name, 1_764_000_000_000, 100), 1_764_000_000_000);
+        assert.equal(await store.reserve(name, 801, 1), 1_764_000_000_100);
+      });
+
+      test('what has ended is swept, and nothing else', async () => {
+        const [party, what, key, lasting] = [fresh('lane'), fresh('trial'), fresh('session'), fresh('session')];
+        const then = clock.now();
+        await store.allot(party, '2026-11-23', 9, 9);
+        await store.claim(what, 'a', then, then + 1_000);
+        await store.keep(key, 'x', then + 1_000);
+        await store.keep(lasting, 'x', then + 96 * HOUR);
+        clock.move(HOUR);
+        await store.keep(fresh('session'), 'x', clock.now());
+        assert.equal((await store.kept(key, then))?.value, 'x', 'a node whose clock is behind still finds it');
+        clock.move(50 * HOUR);
+        await store.keep(fresh('session'), 'x', clock.now());
+        assert.equal(await store.kept(key, then), undefined);
+        assert.equal(await store.allotted(party, '2026-11-23'), 0);
+        assert.equal(await store.claim(what, 'b', then, then + 1), true);
+        assert.equal((await store.kept(lasting, clock.now()))?.value, 'x');
+      });
+    });
+
+    test('nothing is written for others where nobody publishes', async () => {
+      const { caseNo } = await accepted();
+      await store.changed(caseNo, async (record) => change({ steps: [stepIn(record, '01', 'DONE')] }));
+      assert.deepEqual(await store.unpublished(MOST_PUBLISHED), []);
+    });
+
+    describe('events for others', () => {
+      let publishing: Storage;
+      let own: Store;
+      const wakes: string[] = [];
+      let count = 0;
+      const said = (subject: string, sequence: string | null): PublicEvent => ({
+        id: `e${++count}`,
+        kind: 'case.progressed',
+        subject,
+        sequence,
+        time: '2026-11-23T09:00:00.000+08:00',
+        traceparent: null,
+        keys: ['case.progressed.tea-office'],
+        data: { text: '茶 ]]> 𠮷' },
+      });
+      /** One for each step that a happening changes. */
+      const publicly: Publicly = ({ before, lines, change: { steps = [] } }) =>
+        steps.map(({ no }) => said(before.caseNo, `${lines} ${no}`));
+      const opened = () => publishing.open({ clock, publicly, committed: (lanes) => void wakes.push(...lanes) });
+      before(async () => {
+        publishing = await storageFor();
+        own = await opened();
+      });
+      after(async () => {
+        await own.close();
+        await publishing.discard();
+      });
+      const accept = async (parties = ['tea-office']) =>
+        (await own.accept(newCase({ applicationNo: fresh('A'), parties, acceptedAt: clock.now() }))).record.caseNo;
+      const move = (caseNo: string, ...nos: readonly string[]) =>
+        own.changed(caseNo, async (record) =>
+          change({ steps: nos.map((no) => stepIn(record, no, 'DONE')), events: [event('answered')] }),
+        );
+      const waiting = (limit = MOST_PUBLISHED) => own.unpublished(limit);
+      const forgetAll = async (): Promise<void> => {
+        for (let rows = await waiting(); rows.length > 0; rows = await waiting())
+          await own.published(rows.map(({ seq }) => seq));
+      };
+
+      test('are there with their happening, in the order of their case, and wake whoever publishes', async () => {
+        await forgetAll();
+        wakes.length = 0;
+        const [one, two] = [await accept(['tea-office', 'rice-office']), await accept()];
+        assert.ok(wakes.includes(PUBLIC_EVENTS));
+        await Promise.all([move(one, '01', '02'), move(two, '01')]);
+        await move(one, '01');
+        const rows = await waiting();
+        const of = (caseNo: string) => rows.flatMap(({ event: e }) => (e.subject === caseNo ? [e.sequence] : []));
+        assert.deepEqual(of(one), ['0 01', '2 01', '2 02', '3 01']);
+        assert.deepEqual(of(two), ['0 01', '2 01']);
+        assert.deepEqual(rows[0]?.event.data, { text: '茶 ]]> 𠮷' });
+      });
+
+      test('are not there when the happening is not: a change that fails, an application seen before', async () => {
+        await forgetAll();
+        const applicationNo = fresh('A');
+        const twice = [1, 2].map(() => own.accept(newCase({ applicationNo, acceptedAt: clock.now() })));
+        const [first] = await Promise.all(twice);
+        await own.accept(newCase({ applicationNo, bodyHash: 'b'.repeat(64) }));
+        const failing = own.changed(first?.record.caseNo ?? '', async () => {
+          throw new Error('no');
+        });
+        await Promise.allSettled([failing, move(first?.record.caseNo ?? '', '01')]);
+        const sequences = (await waiting()).map(({ event: e }) => [e.subject, e.sequence]);
+        assert.deepEqual(
+          sequences,
+          ['0 01', '2 01'].map((sequence) => [first?.record.caseNo, sequence]),
+        );
+      });
+
+      test('those that were published are forgotten, and no others; over a restart as well', async () => {
+        await forgetAll();
+        const caseNos: string[] = [];
+        for (let n = 0; n < 5; n += 1) caseNos.push(await accept());
+        const rows = await waiting(4);
+        assert.deepEqual(
+          rows.map(({ event: e }) => e.subject),
+          caseNos.slice(0, 4),
+        );
+        await own.published([rows[0], rows[2]].flatMap((row) => (row === undefined ? [] : [row.seq])));
+        await own.published([]);
+        await own.close();
+        own = await opened();
+        const left = (await waiting()).map(({ event: e }) => e.subject);
+        assert.deepEqual(left, [caseNos[1], caseNos[3], caseNos[4]]);
+      });
+
+      test('a whole batch is forgotten at once', async () => {
+        await forgetAll();
+        await Promise.all(Array.from({ length: MOST_PUBLISHED + 3 }, () => accept()));
+        const rows = await waiting();
+        assert.equal(rows.length, MOST_PUBLISHED);
+        await own.published(rows.map(({ seq }) => seq));
+        assert.equal((await waiting()).length, 3);
+      });
+
+      test('those of no case are told by themselves', async () => {
+        await forgetAll();
+        wakes.length = 0;
+        await own.tell([said('x', null), said('y', null)]);
+        assert.deepEqual(wakes, [PUBLIC_EVENTS]);
+        assert.deepEqual(
+          (await waiting()).map(({ event: e }) => e.subject),
+          ['x', 'y'],
+        );
+      });
+
+      test('of too many the oldest are given up, and of few none', async () => {
+        await forgetAll();
+        await own.tell(Array.from({ length: 20 }, (_, n) => said(String(n), null)));
+        assert.equal(await own.giveUp(20), 0);
+        assert.equal(await own.giveUp(5), 15);
+        assert.deepEqual(
+          (await waiting()).map(({ event: e }) => e.subject),
+          ['15', '16', '17', '18', '19'],
+        );
+        assert.equal(await own.giveUp(5), 0);
       });
     });
 

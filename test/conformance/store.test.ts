@@ -1,26 +1,28 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { describe, test } from 'node:test';
-import { Kysely, sql } from 'kysely';
-import type { LedgerEntry } from '../../contracts/ports/certificate.ts';
+import { Kysely, Migrator, sql } from 'kysely';
+import type { LedgerEntry, LedgerFilter, LedgerRow } from '../../contracts/ports/certificate.ts';
 import { wallClock } from '../../contracts/ports/clock.ts';
 import { Unfit } from '../../contracts/ports/contract.ts';
 import { silent } from '../../contracts/ports/logger.ts';
-import type { Lease, Store } from '../../contracts/ports/store.ts';
-import { cursorOf } from '../../gateway/store/cursor.ts';
-import type { StoreDialect } from '../../gateway/store/dialect.ts';
-import { chained } from '../../gateway/store/ledger.ts';
+import type { Store } from '../../contracts/ports/store.ts';
+import { migrations } from '../../gateway/store/migrations.ts';
 import { openStore, storeOver } from '../../gateway/store/open.ts';
 import { sqlite } from '../../gateway/store/sqlite.ts';
 import { HandClock } from '../support/hand-clock.ts';
 import { ledgerEntry } from '../support/ledger-entry.ts';
-import { change, fault, newCase, nothing, stepIn } from '../support/sample-case.ts';
+import { newCase } from '../support/sample-case.ts';
+import { listening, wholePath } from '../support/statements.ts';
 import { type Storage, storeSuite } from './store-suite.ts';
+
+const DAY_MS = 86_400_000;
 
 async function embedded(): Promise<Storage> {
   const dataDir = await mkdtemp(join(tmpdir(), 'onewindow-store-'));
@@ -46,7 +48,11 @@ describe('the embedded store', () => {
   test('a file that is open is refused to a second program, in plain words, and free again after close', () =>
     inFolder(async (file) => {
       const store = await open(file);
-      await assert.rejects(open(file), /in use by another process/);
+      await assert.rejects(open(file), (error: Error) => {
+        assert.equal(error.name, 'NotOpened');
+        assert.match(error.message, /正被另一个进程使用.* \/ .*in use by another process/);
+        return true;
+      });
       await store.accept(newCase({ applicationNo: 'A1' }));
       await store.close();
       await (await open(file)).close();
@@ -66,7 +72,10 @@ describe('the embedded store', () => {
     inFolder(async (file) => {
       const statements = new Set<string>();
       const clock = new HandClock();
-      const store = await storeOver(listening(sqlite(file), statements), { clock, log: silent });
+      const store = await storeOver(
+        listening(sqlite(file), ({ sql }) => statements.add(sql)),
+        { clock, log: silent },
+      );
       const written = () => [...statements].some((statement) => statement.startsWith('insert into "nonces"'));
       await store.firstUse('window-demo', '0123456789abcdef', clock.now() + 1000);
       clock.move(199);
@@ -89,24 +98,198 @@ describe('the embedded store', () => {
   test('the ledger is a hash chain that the database itself refuses to change', () =>
     inFolder(async (file) => {
       const store = await open(file);
-      await Promise.all([1, 2, 3].map((n) => store.write([ledgerEntry(`a${n}`), ledgerEntry(`b${n}`)])));
-      assert.equal(await verified(store), 6);
+      const at = Date.now();
+      await Promise.all(
+        [1, 2, 3].map((n) => store.write([ledgerEntry(`a${n}`, { at }), ledgerEntry(`b${n}`, { at })])),
+      );
+      assert.deepEqual(await store.check(), { rows: 6, brokenAt: null });
       await store.close();
       const raw = new DatabaseSync(file);
       assert.throws(() => raw.exec('delete from ledger where seq = 2'), /append-only/);
       assert.throws(() => raw.exec(`update ledger set entry = replace(entry, 'W01', 'W02')`), /append-only/);
-      raw.exec('drop trigger ledger_no_update');
-      raw.exec(`update ledger set entry = replace(entry, 'W01', 'W02') where seq = 2`);
       raw.close();
-      const changed = await open(file);
-      await assert.rejects(verified(changed), /broken at/);
-      await changed.close();
+    }));
+
+  for (const [what, change] of [
+    ['an entry that was changed', `update ledger set entry = replace(entry, 'W01', 'W02') where id = 'b1'`],
+    ['one hidden from a citizen who asks', `update ledger set holder_hash = 'nobody' where id = 'b1'`],
+    ['one hidden from a search by name', `update ledger set id = 'b9' where id = 'b1'`],
+    ['one that was taken out', `delete from ledger where id = 'a1'`],
+  ] as const) {
+    test(`behind the store's back: ${what} is found`, () =>
+      inFolder(async (file) => {
+        const store = await open(file);
+        await store.write(['a0', 'a1', 'b1', 'b2'].map((id) => ledgerEntry(id, { at: Date.now() })));
+        await store.close();
+        const raw = new DatabaseSync(file);
+        raw.exec(`drop trigger ledger_no_update; drop trigger ledger_no_delete; ${change}`);
+        raw.close();
+        const changed = await open(file);
+        const { brokenAt } = await changed.check();
+        assert.equal(brokenAt, what.includes('by name') ? 'b9' : 'b1');
+        assert.deepEqual(await changed.check('b2'), { rows: 1, brokenAt: null });
+        await changed.close();
+      }));
+  }
+
+  test('a row is deleted no sooner than the database itself allows, and the chain begins behind it', () =>
+    inFolder(async (file) => {
+      const store = await open(file);
+      const old = Date.now() - 181 * DAY_MS;
+      const young = Date.now() - 179 * DAY_MS;
+      await store.write(Array.from({ length: 2_500 }, (_, i) => ledgerEntry(`old${i}`, { at: old + i })));
+      await store.write(['y1', 'y2', 'y3'].map((id) => ledgerEntry(id, { at: young })));
+      assert.equal(await store.deleteBefore(old), 0);
+      assert.equal(await store.deleteBefore(old + 2_499), 2_499);
+      assert.deepEqual(await store.check(), { rows: 4, brokenAt: null });
+      await assert.rejects(store.deleteBefore(Date.now()), /append-only/);
+      assert.deepEqual(
+        (await store.read({ limit: 9 })).map(({ id }) => id),
+        ['old2499', 'y1', 'y2', 'y3'],
+      );
+      assert.equal(await store.deleteBefore(young), 1);
+      await store.write([ledgerEntry('next', { at: Date.now() })]);
+      assert.deepEqual(await store.check(), { rows: 4, brokenAt: null });
+      await store.close();
+      const raw = new DatabaseSync(file);
+      raw.exec(`drop trigger ledger_no_delete; delete from ledger where id = 'y1'`);
+      raw.close();
+      const cut = await open(file);
+      assert.deepEqual(await cut.check(), { rows: 0, brokenAt: 'y2' }, 'the anchor tells a row that went by itself');
+      await cut.close();
+    }));
+
+  test('a ledger whose rows were all deleted goes on where it ended', () =>
+    inFolder(async (file) => {
+      const store = await open(file);
+      await store.write([ledgerEntry('a'), ledgerEntry('b')]);
+      const [, b] = await store.read({ limit: 2 });
+      assert.equal(await store.deleteBefore(Date.now() - 181 * DAY_MS), 2);
+      const next = ledgerEntry('c', { at: Date.now() });
+      await store.write([next]);
+      const [c] = await store.read({ limit: 2 });
+      assert.equal(c?.hash, hashOf(b?.hash ?? '', next));
+      assert.deepEqual(await store.check(), { rows: 1, brokenAt: null });
+      await store.close();
+    }));
+
+  test('a ledger of the first release is searched, counted and checked as it was written', () =>
+    inFolder(async (file) => {
+      const dialect = sqlite(file);
+      const db = new Kysely<unknown>({ dialect: dialect.kysely });
+      const { '001-first': first, '002-certificates': second } = migrations(dialect);
+      if (first === undefined || second === undefined) throw new Error('the first migrations are gone');
+      const provider = { getMigrations: async () => ({ '001-first': first, '002-certificates': second }) };
+      assert.equal((await new Migrator({ db, provider }).migrateToLatest()).error, undefined);
+      let hash = '';
+      const written: OldEntry[] = [];
+      for (let i = 0; i < 1_003; i++) {
+        const asked = oldEntry(`r${i}`, i % 2 === 0 ? 'asked' : 'answered');
+        written.push(asked);
+        hash = hashOf(hash, asked);
+        const row = {
+          id: asked.id,
+          case_no: asked.caseNo,
+          holder_hash: asked.holderHash,
+          hash,
+          entry: canonical(asked),
+        };
+        await sql`insert into ledger (id, case_no, holder_hash, entry, hash)
+                  values (${row.id}, ${row.case_no}, ${row.holder_hash}, ${row.entry}, ${row.hash})`.execute(db);
+      }
+      await db.destroy();
+
+      const store = await open(file);
+      await store.write([ledgerEntry('new', { at: 2, officerId: 'W-OLD' })]);
+      assert.deepEqual(await store.check(), { rows: 1_004, brokenAt: null });
+      const rows = await all(store, { officerId: 'W-OLD' });
+      assert.deepEqual([rows.length, rows.at(-1)?.id], [1_004, 'new']);
+      assert.deepEqual(
+        { ...written[7], use: rows[7]?.use, cached: rows[7]?.cached, digest: rows[7]?.digest },
+        { ...written[7], use: 'present', cached: false, digest: null },
+      );
+      const { total } = await store.count({ from: 0, until: 2, by: 'item' });
+      assert.deepEqual([total.calls, total.matters, total.fetched], [502, 1, [{ type: 'T', fetched: 501, cached: 0 }]]);
+      await store.close();
+      const raw = new DatabaseSync(file);
+      assert.throws(() => raw.exec(`update ledger set at = 5 where id = 'new'`), /append-only/);
+      raw.close();
+    }));
+
+  test('every search of the ledger walks along an index that fits, in its order', () =>
+    inFolder(async (file) => {
+      const filters: readonly (readonly [LedgerFilter & { readonly after?: string }, string])[] = [
+        [{ holderHash: 'x' }, 'ledger_holder'],
+        [{ officerId: 'x' }, 'ledger_officer'],
+        [{ caseNo: 'x' }, 'ledger_case'],
+        [{ applicationNo: 'x' }, 'ledger_application'],
+        [{ type: 'x' }, 'ledger_type'],
+        [{ itemCode: 'x' }, 'ledger_item'],
+        [{ state: 'none' }, 'ledger_state'],
+        [{ source: 'x' }, 'ledger_source'],
+        [{ phase: 'document' }, 'ledger_counted'],
+        [{ from: 1 }, 'ledger_time'],
+        [{ until: 1 }, 'ledger_time'],
+        [{ after: 'L1' }, 'ledger_time'],
+        [{ holderHash: 'x', after: 'L1', from: 1, until: 2 }, 'ledger_holder'],
+        [{ holderHash: 'x', phase: 'asked', type: 'x', state: 'none', officerId: 'x', source: 'x' }, 'ledger_holder'],
+        [{ caseNo: 'x', holderHash: 'x', state: 'none' }, 'ledger_case'],
+        [{ officerId: 'x', type: 'x', itemCode: 'x', phase: 'asked', from: 1, until: 2 }, 'ledger_officer'],
+      ];
+      const statements = new Set<string>();
+      const store = await storeOver(
+        listening(sqlite(file), ({ sql }) => statements.add(sql)),
+        { clock: wallClock, log: silent },
+      );
+      await store.write([ledgerEntry('L1')]);
+      const ran: (readonly [string, string])[] = [];
+      for (const [filter, index] of filters) {
+        statements.clear();
+        await store.read({ ...filter, limit: 10 });
+        ran.push([[...statements].at(-1) ?? '', index]);
+      }
+      statements.clear();
+      await store.read({ caseNo: 'x', applicationNo: 'y', limit: 10 });
+      const either = [...statements].at(-1) ?? '';
+      statements.clear();
+      for (const by of ['item', 'type', 'source'] as const) await store.count({ from: 0, until: 1, by });
+      const counts = [...statements];
+      await store.close();
+
+      const raw = new DatabaseSync(file);
+      const plan = (statement: string) =>
+        raw
+          .prepare(`explain query plan ${statement}`)
+          .all()
+          .map(({ detail }) => String(detail))
+          .join('; ');
+      for (const [statement, index] of ran) {
+        assert.match(
+          plan(statement),
+          new RegExp(`^(SEARCH|SCAN) ledger USING (COVERING )?INDEX ${index}( \\(|$)`),
+          statement,
+        );
+        assert.doesNotMatch(plan(statement), /TEMP B-TREE/, statement);
+      }
+      assert.match(plan(either), /INDEX ledger_case .*INDEX ledger_application /);
+      assert.equal(counts.length, 7);
+      for (const statement of counts) {
+        assert.match(
+          plan(statement),
+          /SEARCH ledger USING COVERING INDEX ledger_counted \(phase=\? AND at>\? AND at<\?\)/,
+        );
+        assert.doesNotMatch(plan(statement), /SCAN/);
+      }
+      raw.close();
     }));
 
   test('every statement on the path of a case is served by an index', () =>
     inFolder(async (file) => {
       const statements = new Set<string>();
-      await wholePath(await storeOver(listening(sqlite(file), statements), { clock: wallClock, log: silent }));
+      const dialect = listening(sqlite(file), ({ sql }) => statements.add(sql));
+      const store = await storeOver(dialect, { clock: wallClock, log: silent });
+      await wholePath(store);
+      await store.close();
       const raw = new DatabaseSync(file);
       let explained = 0;
       for (const statement of statements) {
@@ -192,7 +375,7 @@ describe('the embedded store', () => {
       for (const line of promised.filter((one) => one.startsWith('ledger '))) {
         assert.ok(written.has(line.slice(7)) && written.has(`${line.slice(7)}-answered`), line);
       }
-      assert.equal(await verified(store), entries.length);
+      assert.deepEqual(await store.check(), { rows: entries.length, brokenAt: null });
 
       // Whole or not at all: every case has its events and its envelope, and its step is done exactly when that is delivered.
       let cursor: string | undefined;
@@ -226,87 +409,49 @@ async function writesUntilKilled(file: string, name: string, lines: number): Pro
   return text.split('\n').slice(0, -1);
 }
 
-async function all(store: Store): Promise<readonly (LedgerEntry & { readonly hash: string })[]> {
-  const entries: (LedgerEntry & { readonly hash: string })[] = [];
+async function all(store: Store, filter: LedgerFilter = {}): Promise<readonly LedgerRow[]> {
+  const entries: LedgerRow[] = [];
   for (;;) {
     const last = entries.at(-1);
-    const page = await store.read({ limit: 500, ...(last === undefined ? {} : { after: last.id }) });
+    const page = await store.read({ ...filter, limit: 500, ...(last === undefined ? {} : { after: last.id }) });
     entries.push(...page);
     if (page.length < 500) return entries;
   }
 }
 
-async function verified(store: Store): Promise<number> {
-  const entries = await all(store);
-  let before = '';
-  for (const { hash, ...entry } of entries) {
-    if (chained(before, entry) !== hash) throw new Error(`the chain is broken at ${entry.id}`);
-    before = hash;
-  }
-  return entries.length;
-}
+/** As the first release wrote it. */
+type OldEntry = Omit<
+  LedgerEntry,
+  'deptUscc' | 'windowId' | 'use' | 'mandateId' | 'material' | 'requestId' | 'cached' | 'digest'
+>;
 
-/** The same dialect, noting each statement it runs. */
-function listening(dialect: StoreDialect, statements: Set<string>): StoreDialect {
-  const { kysely } = dialect;
+function oldEntry(id: string, phase: 'asked' | 'answered'): OldEntry {
   return {
-    ...dialect,
-    kysely: {
-      createAdapter: () => kysely.createAdapter(),
-      createIntrospector: (db) => kysely.createIntrospector(db),
-      createQueryCompiler: () => kysely.createQueryCompiler(),
-      createDriver: () => {
-        const driver = kysely.createDriver();
-        const acquire = driver.acquireConnection.bind(driver);
-        driver.acquireConnection = async () => {
-          const connection = await acquire();
-          return {
-            streamQuery: (query, size) => connection.streamQuery(query, size),
-            executeQuery: (query) => {
-              statements.add(query.sql);
-              return connection.executeQuery(query);
-            },
-          };
-        };
-        return driver;
-      },
-    },
+    id,
+    at: 1,
+    phase,
+    of: phase === 'asked' ? null : 'r0',
+    appKey: 'window-demo',
+    officerId: 'W-OLD',
+    caseNo: '331124261123000001',
+    applicationNo: null,
+    itemCode: 'item',
+    type: 'T',
+    holderMasked: '张*',
+    holderHash: 'h'.repeat(64),
+    basis: 'law',
+    channel: 'window',
+    source: phase === 'asked' ? null : 'tea-office',
+    state: phase === 'asked' ? null : 'found',
+    reason: null,
+    identifier: null,
+    fields: ['name', 'idNo'],
   };
 }
 
-/** Everything that happens again and again while cases go through. */
-async function wholePath(store: Store): Promise<void> {
-  const lane = 'tea-office';
-  await store.byApplication('window-demo', 'A0');
-  await Promise.all(['A0', 'A1', 'A2', 'A3'].map((applicationNo) => store.accept(newCase({ applicationNo }))));
-  const round = { lanes: [{ lane, limit: 9 }], forMs: 1000, now: Date.now() };
-  const [one, two, three, four] = (await store.lease(round)) as [Lease, Lease, Lease, Lease];
-  await store.delivered(one, { number: 'N1', duplicate: false }, nothing, 1);
-  const when = { notBefore: Date.now() + 9999, costsAttempt: true, inDoubt: false };
-  await store.postponed(two, fault('busy'), when, nothing);
-  await store.parked(three, fault('malformed'), nothing);
-  await store.returned(four);
-  await store.released(three.envelope.id, () => nothing);
-  await store.awaiting({ party: lane, limit: 9, now: Date.now(), scheduleMs: [5] });
-  await store.nextDue(Date.now());
-  const answer = { outcome: 'done' as const, result: {} };
-  const word = (number: string) => ({ from: lane, about: { number }, dedupe: number, at: 1, answer });
-  await store.collected(word('N1'), () => async (record) => change({ steps: [stepIn(record, '01', 'DONE')] }));
-  await store.collected(word('N2'), () => nothing);
-  await store.rematch(lane, () => nothing);
-  await store.held(one.envelope.caseNo, true, nothing);
-  await store.paused(lane, 'operator-demo', 'tea');
-  await store.resumed(lane, 'operator-demo');
-  await store.write([ledgerEntry('L1')]);
-  await store.read({ caseNo: 'x', after: 'L1', limit: 1 });
-  await store.read({ holderHash: 'x', limit: 1 });
-  await store.firstUse('window-demo', '0123456789abcdef', Date.now() + 1000);
-  await store.caseOf(one.envelope.caseNo);
-  await store.timeline(one.envelope.caseNo, undefined, 9);
-  await store.envelope(one.envelope.id);
-  await store.envelopes({ caseNo: one.envelope.caseNo, limit: 9 });
-  await store.envelopes({ party: lane, state: 'parked', limit: 9 });
-  await store.cases({ limit: 9 });
-  await store.cases({ state: 'HANDLING', limit: 9, cursor: cursorOf([1, 1]) });
-  await store.close();
-}
+const canonical = (entry: OldEntry): string =>
+  JSON.stringify(Object.fromEntries(Object.entries(entry).sort(([a], [b]) => (a < b ? -1 : 1))));
+const hashOf = (before: string, entry: OldEntry): string =>
+  createHash('sm3')
+    .update(`${before}\n${canonical(entry)}`)
+    .digest('hex');

@@ -10,7 +10,9 @@ import fc from 'fast-check';
 import { sm2 } from 'sm-crypto-v2';
 import { loadParties } from '../../adapters/load.ts';
 import { textsAt } from '../../adapters/manifest/answers.ts';
+import { certificatesOf } from '../../adapters/manifest/certificate.ts';
 import { mappingFunctions } from '../../adapters/manifest/functions.ts';
+import { readManifest } from '../../adapters/manifest/manifest.ts';
 import { epoch, local, sequences } from '../../adapters/manifest/times.ts';
 import { loadSimulators } from '../../adapters/simulators.ts';
 import { sm2Decrypt, sm2Encrypt } from '../../adapters/wire/crypto/sm2.ts';
@@ -23,11 +25,14 @@ import { openJson } from '../../adapters/wire/text/json.ts';
 import { buildXml, openXml } from '../../adapters/wire/text/xml.ts';
 import { loadContracts } from '../../contracts/load.ts';
 import type { Call, Connected } from '../../contracts/ports/adapter.ts';
+import type { Certificate, CertificateQuery } from '../../contracts/ports/certificate.ts';
 import { wallClock } from '../../contracts/ports/clock.ts';
-import type { Envelope, JsonObject } from '../../contracts/ports/envelope.ts';
+import type { Envelope, Json, JsonObject } from '../../contracts/ports/envelope.ts';
 import { Fault } from '../../contracts/ports/fault.ts';
 import { silent } from '../../contracts/ports/logger.ts';
 import type { Simulator } from '../../contracts/ports/simulator.ts';
+
+const NO_METADATA = { issuerCode: null, issuedOn: null, areaCode: null, version: null };
 
 /** The numbered traps of the field that can happen on these wires, under their numbers; whole-flow ones stand in test/flow. */
 const root = path.dirname(path.dirname(path.dirname(fileURLToPath(import.meta.url))));
@@ -364,6 +369,31 @@ describe('traps of the parties', () => {
     change(body);
     return { id: `${caseNo}-01`, caseNo, stepNo: '01', to: party, contract, body, traceparent: '', createdAt: 0 };
   }
+  const ID_CARD = '11100000000013127D001';
+  const TITLE = '11100000MB03271699001';
+  /** The libraries: they keep what others issued, and take no case. */
+  const LIBRARIES = ['province-share', 'one-certificate'];
+  function question(party: string, type: string, change: Partial<CertificateQuery> = {}): CertificateQuery {
+    const file = path.join(root, 'adapters', party, 'samples', 'certificates', `${type}.json`);
+    return { ...(JSON.parse(readFileSync(file, 'utf8')) as CertificateQuery), ...change };
+  }
+  const certificates = async (party: string, query: CertificateQuery): Promise<readonly Certificate[]> =>
+    (await at(party).connected.adapter.certificates?.(query, means())) ?? assert.fail(`${party} has no certificates`);
+  /** While its levers stand so; `back` undoes each. */
+  async function pulled(
+    party: string,
+    levers: { [lever: string]: Json },
+    back: Json,
+    run: () => Promise<void>,
+  ): Promise<void> {
+    const { simulator } = at(party);
+    for (const [lever, value] of Object.entries(levers)) await simulator.pull?.(lever, value);
+    try {
+      await run();
+    } finally {
+      for (const lever of Object.keys(levers)) await simulator.pull?.(lever, back);
+    }
+  }
   const contentOf = (party: string, key: string): string =>
     JSON.stringify(
       at(party)
@@ -455,6 +485,151 @@ describe('traps of the parties', () => {
     assert.deepEqual([fault.kind, fault.reason.code], ['refused', '1']);
   });
 
+  test('trap 4: certData with one certificate, with a list of them, and with an empty list', async () => {
+    for (const party of LIBRARIES) {
+      const query = question(party, ID_CARD);
+      const [one, ...none] = await certificates(party, query);
+      assert.ok(one !== undefined && none.length === 0, party);
+      for (const count of [0, 1, 3])
+        await pulled(party, { list: count }, null, async () => {
+          const found = await certificates(party, query);
+          assert.equal(found.length, count, party);
+          // A file beside several belongs to none of them; that apart, each is as it is alone.
+          const bare = ({ file: _, ...certificate }: Certificate) => certificate;
+          for (const each of found) assert.deepEqual(bare(each), bare(one), party);
+        });
+    }
+  });
+
+  test('trap 17: full-width numbers, spaces, `/`, "null" and 长期 are what they mean', async () => {
+    const read: { [party: string]: Partial<Certificate> } = {
+      'province-share': { number: null, validFrom: '20200101', validTo: null },
+      'one-certificate': { identifier: null, validFrom: null, validTo: null, metadata: NO_METADATA },
+    };
+    for (const party of LIBRARIES) {
+      const query = question(party, ID_CARD);
+      const [tidy] = await certificates(party, query);
+      await pulled(party, { untidy: true }, false, async () => {
+        const [found] = await certificates(party, query);
+        assert.ok(tidy?.file !== undefined && found?.file !== undefined, party);
+        const file = { ...tidy.file, reference: found.identifier, digest: null };
+        assert.deepEqual(found, { ...tidy, ...read[party], file }, party);
+      });
+    }
+  });
+
+  test('GB/T 36903: issuer’s code, day of issue, area and version, from the source or out of the identifier', async () => {
+    const metadata = { issuerCode: '11331124QA0000049U', areaCode: '331124', version: '001' };
+    for (const [party, issuedOn] of [
+      ['province-share', '20200101'],
+      ['one-certificate', null],
+    ] as const) {
+      const [found] = await certificates(party, question(party, ID_CARD));
+      assert.deepEqual(found?.metadata, { ...metadata, issuedOn }, party);
+    }
+  });
+
+  test('trap 17: a certFile that is empty or says "null" is no file', async () => {
+    for (const nothing of ['', 'null', ' ', '/'])
+      await pulled('one-certificate', { file: nothing }, null, async () => {
+        const [found] = await certificates('one-certificate', question('one-certificate', ID_CARD));
+        assert.ok(found !== undefined && found.file === undefined, `"${nothing}"`);
+      });
+  });
+
+  test("trap 18: states 02 to 07 come as they are; somebody else's is told as theirs, another type never as the one asked for", async () => {
+    const holder = { name: '李样例', idType: '111', idNo: '331124198506150023' };
+    const usual = { idNo: holder.idNo, state: '01' };
+    for (const party of LIBRARIES) {
+      const query = question(party, ID_CARD, { holder });
+      const when = (state: string, run: () => Promise<void>): Promise<void> =>
+        pulled(party, { certificate: { idNo: holder.idNo, state } }, usual, run);
+      for (const state of ['02', '03', '04', '05', '06', '07', '99'])
+        await when(state, async () => {
+          const [found] = await certificates(party, query);
+          assert.equal(found?.state, state, party);
+          const claim = { type: ID_CARD, number: holder.idNo };
+          const verdict = await at(party).connected.adapter.verify?.(claim, means());
+          if (verdict !== undefined) assert.deepEqual(verdict, { verdict: 'invalid', state }, party);
+        });
+      await when('other', async () => {
+        const [others] = await certificates(party, query);
+        assert.ok(others !== undefined && others.holder.idNo !== holder.idNo, party);
+      });
+      await when('otherType', async () => {
+        const fault = await faultOf(() => certificates(party, query));
+        assert.deepEqual([fault.kind, fault.ours], ['malformed', false], party);
+      });
+      await when('none', async () => assert.deepEqual(await certificates(party, query), [], party));
+    }
+  });
+
+  test('trap 18: the file inside a reply is handed out only when the certificate beside it is still theirs', async () => {
+    const { connected } = at('one-certificate');
+    const holder = { name: '林样例', idType: '111', idNo: '331124198808080040' };
+    const usual = { idNo: holder.idNo, state: '01' };
+    const query = question('one-certificate', ID_CARD, { holder });
+    const [found] = await certificates('one-certificate', query);
+    assert.ok(found?.file !== undefined);
+    for (const state of ['other', 'otherType'])
+      await pulled('one-certificate', { certificate: { idNo: holder.idNo, state } }, usual, async () => {
+        const fault = await faultOf(async () => {
+          for await (const _ of (await connected.adapter.document?.(found, query, means()))?.bytes ?? []);
+        });
+        assert.deepEqual([fault.kind, fault.reason.code], ['malformed', 'fileOfAnother'], state);
+      });
+  });
+
+  test('trap 29: sealed for another key, signed by another or by nobody: a fault, never "none" and never data', async () => {
+    const query = question('province-share', ID_CARD);
+    for (const [levers, code] of [
+      [{ sealFor: 'another' }, 'decryption'],
+      [{ signBy: 'another' }, 'signature'],
+      [{ signBy: 'nobody' }, 'signature'],
+    ] as const)
+      await pulled('province-share', levers, 'them', async () => {
+        const fault = await faultOf(() => certificates('province-share', query));
+        assert.deepEqual([fault.kind, fault.ours, fault.reason.code], ['malformed', false, code]);
+      });
+    assert.equal((await certificates('province-share', query)).length, 1);
+  });
+
+  test('a use cause is cut at 200 characters, and none of them in two', async () => {
+    const query = question('province-share', ID_CARD);
+    for (const basis of ['𠮷'.repeat(300), `a${'𠮷'.repeat(300)}`, '不动产登记暂行条例'.repeat(40)]) {
+      const long = { ...query, purpose: { ...query.purpose, basis } };
+      assert.equal((await certificates('province-share', long)).length, 1);
+    }
+  });
+
+  test('what several keep of one holder is one certificate: the same number, and the same identifier where they give one', async () => {
+    const hints = { certNo: '浙(2026)松阳县不动产权第0001234号', contractNo: 'WQ2026112300017' };
+    const compared = new Set<string>();
+    for (const type of at('province-share').connected.facts.certificates) {
+      const query = question('province-share', type, { hints });
+      if (type === '111000000000131433001') Object.assign(query, { holder: question('civil-affairs', type).holder });
+      const found: Certificate[] = [];
+      // A receipt comes into being by a declaration, and has the number of that one.
+      for (const { connected } of live.values())
+        if (connected.facts.certificates.includes(type) && connected.facts.party !== 'tax')
+          found.push(...((await connected.adapter.certificates?.(query, means())) ?? []));
+      if (found.length > 1) compared.add(type);
+      assert.equal(new Set(found.map(({ number }) => number)).size, 1, `${type}: ${found.map(({ number }) => number)}`);
+      const identifiers = found.flatMap(({ identifier }) => identifier ?? []);
+      assert.equal(new Set(identifiers).size, 1, `${type}: ${identifiers.join()}`);
+      for (const { holder } of found) assert.deepEqual(holder, query.holder, type);
+    }
+    assert.ok(compared.has(TITLE) && compared.size >= 6, [...compared].join());
+  });
+
+  test('a company holds a title: its credit code is no identity number', async () => {
+    const holder = { name: '松阳样例茶业有限公司', idType: '001', idNo: '91331124MA2E000116' };
+    for (const party of LIBRARIES) {
+      const [found] = await certificates(party, question(party, TITLE, { holder }));
+      assert.deepEqual(found?.holder, holder, party);
+    }
+  });
+
   test('trap 33: a reply cut into many pieces is read as one', async () => {
     const { connected, simulator } = at('social-security');
     await simulator.pull?.('fragments', 20);
@@ -468,3 +643,42 @@ describe('traps of the parties', () => {
 function publicOf(privateKey: string): string {
   return sm2.getPublicKeyFromPrivateKey(privateKey);
 }
+
+test('trap 17: on which side of a record somebody stands is told by the number, however it was kept', async () => {
+  const husband = { name: '张样例', idType: '111', idNo: '331124199001010011' };
+  const wife = { name: '李样例', idType: '111', idNo: '33112419680909009X' };
+  const marriage = {
+    name_man: ' 张 样例',
+    cert_num_man: '331124900101001',
+    name_woman: '李样例',
+    cert_num_woman: '３３１１２４１９６８０９０９００９ｘ',
+    cert_no: 'J331124-2016-000001',
+    op_type: 'IA',
+    op_date: '2016-05-20',
+    cert_state: '01',
+  };
+  const birth = {
+    father_id: marriage.cert_num_man,
+    father_name: marriage.name_man,
+    mother_id: marriage.cert_num_woman,
+    mother_name: marriage.name_woman,
+    cert_no: 'V330000001',
+    cert_state: '01',
+    issued_on: '2026-11-01',
+  };
+  for (const [party, type, row] of [
+    ['civil-affairs', '111000000000131433001', marriage],
+    ['health', '11331124QA00000A8Y901', birth],
+  ] as const) {
+    const manifest = readManifest(path.join(root, 'adapters', party), mappingFunctions, new Set());
+    for (const holder of [husband, wife]) {
+      const about = { certificate: { holder, type }, reply: { rows: [row] }, settings: {}, now: 0, replies: {} };
+      const found = certificatesOf((await manifest.certificates[type]?.answer(about, {})) as Json, type);
+      assert.deepEqual(
+        found.map(({ holder: { name, idNo } }) => [name.replaceAll(' ', ''), idNo]),
+        [[holder.name, holder.idNo]],
+        party,
+      );
+    }
+  }
+});
