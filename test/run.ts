@@ -9,6 +9,8 @@ import path from 'node:path';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 import { fileURLToPath } from 'node:url';
+import { COMBINATIONS, lacking, nameOf } from './support/engines.ts';
+import { postgres, rabbitmq } from './support/services.ts';
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const only = process.argv.slice(2).filter((word) => !word.startsWith('-'));
@@ -53,6 +55,7 @@ const ORDER = [
   'test/contracts',
   'test/conformance',
   'test/flow',
+  'test/cluster',
   'test/failure',
 ];
 const rank = (file: string): number => ORDER.findIndex((prefix) => file.startsWith(prefix));
@@ -64,26 +67,50 @@ if (files.length === 0) {
   process.exit(1);
 }
 
-const stream = run({
-  files: files.map((file) => path.join(root, file)),
-  cwd: root,
-  concurrency: Math.max(2, availableParallelism()),
-  timeout: 600_000,
-});
-stream.on('test:pass', ({ details, skip, todo }) => {
-  if (details.type === 'suite') return;
-  if (skip !== undefined || todo !== undefined) tally.skipped += 1;
-  else tally.passed += 1;
-});
-stream.on('test:fail', ({ details }) => {
-  // A suite fails with its tests; those are counted themselves.
-  if (details.type !== 'suite') tally.failed += 1;
-});
-stream.compose(spec).pipe(process.stdout);
-stream.on('end', () => {
-  setImmediate(() => {
-    const skipped = tally.skipped > 0 ? `, ${tally.skipped} skipped` : '';
-    console.log(`\n${tally.passed} passed, ${tally.failed} failed${skipped}`);
-    process.exitCode = tally.failed > 0 || tally.passed === 0 ? 1 : 0;
+/** Found or started once, for all test files; each of those would look for itself otherwise. */
+const env: Record<string, string | undefined> = { ...process.env };
+if (files.some((file) => /^test\/(conformance|flow|cluster|failure)/.test(file))) {
+  for (const [name, engine] of [
+    ['TEST_DATABASE_URL', await postgres()],
+    ['TEST_AMQP_URL', await rabbitmq()],
+  ] as const)
+    if ('url' in engine) env[name] = engine.url;
+}
+
+async function tested(some: readonly string[], more: Record<string, string> = {}): Promise<void> {
+  if (some.length === 0) return;
+  const stream = run({
+    files: some.map((file) => path.join(root, file)),
+    cwd: root,
+    concurrency: Math.max(2, availableParallelism()),
+    timeout: 1_200_000,
+    env: { ...env, ...more },
   });
-});
+  stream.on('test:pass', ({ details, skip, todo }) => {
+    if (details.type === 'suite') return;
+    if (skip !== undefined || todo !== undefined) tally.skipped += 1;
+    else tally.passed += 1;
+  });
+  stream.on('test:fail', ({ details }) => {
+    // A suite fails with its tests; those are counted themselves.
+    if (details.type !== 'suite') tally.failed += 1;
+  });
+  await new Promise((resolve) => {
+    stream.compose(spec).on('end', resolve).pipe(process.stdout, { end: false });
+  });
+}
+
+/** Whole flows once more, on every other combination of store and bus. */
+const flows = files.filter((file) => file.startsWith('test/flow'));
+await tested(files.filter((file) => !file.startsWith('test/failure')));
+for (const engines of flows.length === 0 ? [] : COMBINATIONS.slice(1)) {
+  const reason = await lacking(engines);
+  console.log(`\n── whole flows on ${nameOf(engines)}${reason === false ? '' : `: left out, ${reason}`}`);
+  if (reason !== false) tally.skipped += flows.length;
+  else await tested(flows, { ENGINES: nameOf(engines) });
+}
+await tested(files.filter((file) => file.startsWith('test/failure')));
+
+const skipped = tally.skipped > 0 ? `, ${tally.skipped} skipped` : '';
+console.log(`\n${tally.passed} passed, ${tally.failed} failed${skipped}`);
+process.exit(tally.failed > 0 || tally.passed === 0 ? 1 : 0);

@@ -68,6 +68,8 @@ describe('what a person can stop, let go and cancel', () => {
     const waiting = await hall.submit(houseTransfer());
     await hall.reaches(waiting, '02', ['WAITING', 'PARKED']);
     assert.equal((await act('/v1/departments/tax/pause', { reason: '税务系统割接' })).status, 200);
+    // What was under way when it was stopped has ended.
+    await until(async () => (await hall.department('tax')).lane.inFlight === 0 || undefined);
     await hall.mood('tax', 'well');
     const fresh = await hall.submit(deedTax());
     await world.restart();

@@ -204,13 +204,13 @@ describe('what may begin, what ends a case, and what the applicant may still do'
     const places = first.body.problems.map(({ pointer }) => pointer);
     assert.ok(places.includes('/form/price') && places.includes('/form/familyHouseCount'), places.join(' '));
 
-    const lacking = await world.window.post<typeof first.body>('/v1/cases/precheck', {
-      ...houseTransfer(),
-      materials: [],
-    });
+    // 张样例 says that he is married, and no source has it on record.
+    const buyer = { name: '张样例', idType: '111', idNo: '331124199001010011', mobile: '13900000005' };
+    const single = houseTransfer({ form: { buyers: [{ ...buyer, share: '100.00', maritalStatus: '已婚' }] } });
+    const lacking = await world.window.post<typeof first.body>('/v1/cases/precheck', { ...single, materials: [] });
     assert.deepEqual(
       lacking.body.problems.map(({ code }) => code),
-      ['materialMissing'],
+      ['certificateNone'],
     );
     const good = houseTransfer();
     const fine = await world.window.post<{ acceptable: boolean; materials: { code: string; state: string }[] }>(
