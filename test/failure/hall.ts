@@ -1,23 +1,22 @@
-import { type ChildProcess, fork } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { type Simulated, startSimulated } from '../../adapters/simulated.ts';
 import { loadSimulators } from '../../adapters/simulators.ts';
 import { loadSettings } from '../../config/load.ts';
+import type { Settings } from '../../config/settings.ts';
 import { Client, demoApp } from '../../console/client.ts';
 import type { JsonObject } from '../../contracts/ports/envelope.ts';
 import type { Mood } from '../../contracts/ports/simulator.ts';
+import { type Begun, begun, EMBEDDED, type Engines } from '../support/engines.ts';
 import type { CaseSeen, EnvelopeSeen } from '../support/follow.ts';
 import { freePort, until } from '../support/world.ts';
-import type { FromChild, KillPoint, ToChild } from './killable.ts';
-
-const KILLABLE = fileURLToPath(new URL('killable.ts', import.meta.url));
+import { Books, type Damage } from './books.ts';
+import { GatewayNode } from './gateway-node.ts';
+import type { KillPoint } from './killable.ts';
 
 /** Impatient, so that a hundred kills heal in minutes; attempts are not what is tested here. */
-const HASTE: JsonObject = {
+export const HASTE: JsonObject = {
   deadlineMs: 1_500,
   attempts: 20,
   backoffMs: { first: 50, max: 300 },
@@ -25,18 +24,15 @@ const HASTE: JsonObject = {
   askAfterMs: [150, 250],
 };
 
+/** As the relay makes it of these terms: twice the deadline, and ten seconds. */
+const LEASE_MS = 13_000;
+/** Whoever comes after a node that was killed may have to wait until two leases in a row have run out. */
+const HEAL_MS = 3 * LEASE_MS;
+
 /** A submission and what came of it. `caseNo` undefined: its answer was lost with the process. */
 export interface Matter {
   readonly submission: JsonObject;
   readonly caseNo: string | undefined;
-}
-
-/** What must never be, counted. */
-export interface Damage {
-  readonly lost: readonly string[];
-  readonly doubled: readonly string[];
-  readonly outOfOrder: readonly string[];
-  readonly stuck: readonly string[];
 }
 
 const ENDED: readonly string[] = ['DONE', 'REJECTED', 'SKIPPED'];
@@ -46,37 +42,36 @@ export class Hall {
   readonly simulated: Simulated;
   readonly window: Client;
   readonly operator: Client;
-  /** Whose envelopes were inquired about, since the last start. */
-  inquired: string[] = [];
-  /** ERROR lines of all the gateways there were. */
-  readonly rang: string[] = [];
   released = 0;
   readonly #folder: string;
-  #child: ChildProcess | undefined;
+  readonly #node: GatewayNode;
+  readonly #engines: Begun;
 
-  private constructor(folder: string, port: number, simulated: Simulated) {
+  private constructor(folder: string, node: GatewayNode, simulated: Simulated, engines: Begun) {
     this.#folder = folder;
+    this.#node = node;
+    this.#engines = engines;
     this.simulated = simulated;
-    const url = `http://127.0.0.1:${port}`;
-    this.window = new Client(url, demoApp('window-demo'));
-    this.operator = new Client(url, demoApp('operator-demo'));
+    this.window = new Client(node.url, demoApp('window-demo'));
+    this.operator = new Client(node.url, demoApp('operator-demo'));
   }
 
-  static async open(): Promise<Hall> {
+  static async open(engines: Engines = EMBEDDED): Promise<Hall> {
+    const begunOn = await begun(engines);
     const folder = await mkdtemp(path.join(tmpdir(), 'onewindow-kill-'));
     const port = await freePort();
     const gateway = `http://127.0.0.1:${port}`;
     const simulated = await startSimulated(await loadSimulators(), { gateway, decideAfterMs: 40, terms: HASTE });
     const loaded = await loadSettings({ DATA_DIR: folder, PORT: String(port) }, ['--demo']);
-    const settings = {
+    const settings: Settings = {
       ...loaded,
       parties: simulated.parties,
       rate: { perMinute: 0 },
       logLevel: 'error',
-      delivery: { ...loaded.delivery, sweepMs: 200, askSweepMs: 300 },
+      delivery: { ...loaded.delivery, leaseMs: LEASE_MS, sweepMs: 200, askSweepMs: 300 },
+      ...begunOn.over,
     };
-    await writeFile(path.join(folder, 'settings.json'), JSON.stringify(settings));
-    const hall = new Hall(folder, port, simulated);
+    const hall = new Hall(folder, await GatewayNode.of(settings), simulated, begunOn);
     try {
       await hall.start();
       return hall;
@@ -86,48 +81,31 @@ export class Hall {
     }
   }
 
-  async start(): Promise<void> {
-    this.inquired = [];
-    const child = fork(KILLABLE, [path.join(this.#folder, 'settings.json')], {
-      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
-      // The second start and all after it need not compile what the first one has.
-      env: { NODE_COMPILE_CACHE: path.join(tmpdir(), 'onewindow-compiled') },
-    });
-    this.#child = child;
-    child.stdout?.setEncoding('utf8').on('data', (text: string) => this.rang.push(...text.split('\n').filter(Boolean)));
-    let words = '';
-    child.stderr?.setEncoding('utf8').on('data', (text: string) => {
-      words += text;
-    });
-    child.on('message', (message: FromChild) => {
-      if (message.said === 'inquired') this.inquired.push(message.party);
-    });
-    await new Promise<void>((resolve, reject) => {
-      child.once('message', () => resolve());
-      child.once('exit', (code) => reject(new Error(`the gateway did not start (${code}): ${words}`)));
-    });
+  start(): Promise<void> {
+    this.#node.heard.length = 0;
+    return this.#node.start();
   }
 
   get dead(): boolean {
-    return this.#child?.exitCode !== null || this.#child.signalCode !== null;
+    return this.#node.dead;
   }
 
-  async arm(point: KillPoint | null): Promise<void> {
-    const child = this.#child;
-    if (child === undefined) throw new Error('not started');
-    const armed = once(child, 'message', { signal: AbortSignal.timeout(5_000) });
-    child.send({ arm: point } satisfies ToChild);
-    await armed;
+  arm(point: KillPoint | null): Promise<void> {
+    return this.#node.arm(point);
   }
 
-  /** SIGTERM; resolves to its exit code. */
-  async terminate(): Promise<number | null> {
-    const child = this.#child;
-    if (child === undefined) throw new Error('not started');
-    const exit = once(child, 'exit', { signal: AbortSignal.timeout(20_000) });
-    child.kill('SIGTERM');
-    const [code] = await exit;
-    return code as number | null;
+  terminate(): Promise<number | null> {
+    return this.#node.terminate();
+  }
+
+  /** Whose envelopes were inquired about, since the last start. */
+  get inquired(): readonly string[] {
+    return this.#node.heard.flatMap((heard) => (heard.said === 'inquired' ? [heard.party] : []));
+  }
+
+  /** ERROR lines of all the gateways there were. */
+  get rang(): readonly string[] {
+    return this.#node.lines;
   }
 
   async mood(parties: readonly string[], mood: Mood): Promise<void> {
@@ -178,19 +156,14 @@ export class Hall {
   }
 
   #heard(caseNo: string): boolean {
-    return this.#notices(caseNo).some(({ what }) => what === 'case.result@1');
-  }
-
-  #notices(caseNo: string) {
-    return (this.simulated.simulators.get('window')?.filed() ?? []).filter(({ key }) => key.startsWith(`${caseNo}-W`));
+    const told = this.simulated.simulators.get('window')?.filed() ?? [];
+    return told.some(({ key, what }) => what === 'case.result@1' && key.startsWith(`${caseNo}-W`));
   }
 
   /** With everybody well again: submits anew what has no answer, sees every case to its end, and counts what must not be. */
   async heal(matters: readonly Matter[]): Promise<Damage> {
-    const lost: string[] = [];
-    const doubled: string[] = [];
-    const outOfOrder: string[] = [];
-    const stuck: string[] = [];
+    const damage: Damage = { lost: [], doubled: [], outOfOrder: [], stuck: [] };
+    const { lost, doubled, stuck } = damage;
     const see = async ({ submission, caseNo }: Matter): Promise<void> => {
       // A certificate's source may rest for a moment still: then it is 422, try again later.
       const again = await until(
@@ -208,7 +181,7 @@ export class Hall {
       );
       if (listed.body.rows.length !== 1) doubled.push(`${String(submission.applicationNo)}: ${again.status}`);
       try {
-        await until(() => this.#seeTo(now), 12_000, now);
+        await until(() => this.#seeTo(now), HEAL_MS, now);
       } catch {
         const view = await this.look(now);
         const states = view?.steps.map(({ no, state }) => `${no} ${state}`).join(', ');
@@ -216,20 +189,11 @@ export class Hall {
         return;
       }
       const view = await this.look(now);
-      for (const step of view?.steps ?? []) {
-        const book = this.simulated.simulators.get(step.party)?.filed() ?? [];
-        for (let revision = 1; revision <= step.revision; revision += 1) {
-          const key = `${now}-${step.no}${revision === 1 ? '' : `.${revision}`}`;
-          const times = book.filter((one) => one.key === key).length;
-          if (times > 1) doubled.push(`${key}: ${times} times in the book`);
-          else if (times === 0 && (step.state === 'DONE' || revision < step.revision)) lost.push(`${key}: in no book`);
-        }
-      }
-      const came = this.#notices(now).map(({ key }) => Number(key.slice(key.indexOf('-W') + 2)));
-      if (came.some((sequence, at) => sequence !== at + 1)) outOfOrder.push(`${now}: ${came.join(' ')}`);
+      if (view === undefined) lost.push(now);
+      else new Books(this.simulated.simulators).compare(view, damage);
     };
     await Promise.all(matters.map(see));
-    return { lost, doubled, outOfOrder, stuck };
+    return damage;
   }
 
   /** True when the case has ended and the window has all its messages; a person releases what is parked. */
@@ -258,13 +222,9 @@ export class Hall {
   }
 
   async close(): Promise<void> {
-    const child = this.#child;
-    if (child !== undefined && !this.dead) {
-      const gone = once(child, 'exit');
-      child.kill('SIGKILL');
-      await gone;
-    }
+    await this.#node.kill();
     await this.simulated.stop();
+    await this.#engines.end(this.parties);
     await rm(this.#folder, { recursive: true, force: true });
   }
 }

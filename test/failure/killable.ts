@@ -1,10 +1,13 @@
 /**
- * A whole gateway in a process of its own, which kills itself (SIGKILL) at the commit point it was armed with. Its first argument is the
- * file of its settings; what it is to die of comes later, as a message, so that the gateway that has healed one kill can suffer the next.
+ * A whole gateway in a process of its own, which kills or pauses itself at the commit point it was armed with. Its first argument is the file of its
+ * settings, its second how far its clock is ahead, ms; what it is to die of comes later, as a message, so that the gateway that has healed one kill can
+ * suffer the next.
  */
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeSync } from 'node:fs';
 import type { Settings } from '../../config/settings.ts';
+import type { Envelope, Receipt } from '../../contracts/ports/envelope.ts';
 import { start } from '../../gateway/main.ts';
+import { ShiftedClock } from '../support/shifted-clock.ts';
 
 /** The `nth` call of this method from now on. `within`: inside the transaction, while the case is being advanced. */
 export interface KillPoint {
@@ -14,10 +17,16 @@ export interface KillPoint {
   readonly nth: number;
   /** Of an adapter: whose; any, when left out. */
   readonly party?: string;
+  /** SIGKILL, when left out. Of SIGSTOP somebody else wakes it, and it goes on from there. */
+  readonly signal?: 'SIGKILL' | 'SIGSTOP';
 }
 
 export type ToChild = { readonly arm: KillPoint | null };
-export type FromChild = { readonly said: 'ready' | 'armed' } | { readonly said: 'inquired'; readonly party: string };
+export type FromChild =
+  | { readonly said: 'ready' | 'armed' }
+  | { readonly said: 'inquired'; readonly party: string }
+  /** The department had it already, and knew it by its key. `askable`: it could have been asked before. */
+  | { readonly said: 'sentTwice'; readonly party: string; readonly envelope: string; readonly askable: boolean };
 
 let armed: { readonly point: KillPoint; hits: number } | undefined;
 
@@ -27,7 +36,11 @@ function reached(port: KillPoint['port'], method: string, when: KillPoint['when'
   if (point.port !== port || point.method !== method || point.when !== when) return;
   if (point.party !== undefined && point.party !== party) return;
   armed.hits += 1;
-  if (armed.hits === point.nth) process.kill(process.pid, 'SIGKILL');
+  if (armed.hits !== point.nth) return;
+  const { signal = 'SIGKILL' } = point;
+  // A message would not leave any more.
+  if (signal === 'SIGSTOP') writeSync(process.stderr.fd, 'paused\n');
+  process.kill(process.pid, signal);
 }
 
 type Callable = (...given: unknown[]) => unknown;
@@ -47,6 +60,8 @@ function watched<Port extends object>(target: Port, port: KillPoint['port'], par
         if (!(result instanceof Promise)) return result;
         return result.then((value: unknown) => {
           reached(port, name, 'after', party);
+          if (port === 'adapter' && name === 'deliver' && party !== undefined && (value as Receipt).duplicate)
+            say({ said: 'sentTwice', party, envelope: (given[0] as Envelope).id, askable: 'inquire' in object });
           return value;
         });
       };
@@ -71,7 +86,10 @@ function within(given: unknown, tell: () => void): unknown {
 const say = (message: FromChild): void => void process.send?.(message);
 
 const settings = JSON.parse(readFileSync(process.argv[2] ?? '', 'utf8')) as Settings;
+const clock = new ShiftedClock();
+clock.forward(Number(process.argv[3] ?? 0));
 const gateway = await start(settings, {
+  clock,
   aroundStore: (store) => watched(store, 'store'),
   aroundBus: (bus) => watched(bus, 'bus'),
   aroundAdapter: (party, adapter) => watched(adapter, 'adapter', party),

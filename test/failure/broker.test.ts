@@ -1,0 +1,456 @@
+import assert from 'node:assert/strict';
+import { after, type TestContext, test } from 'node:test';
+import { setTimeout as rest } from 'node:timers/promises';
+import { type ConfirmChannel, connect } from 'amqplib';
+import { type Clock, wallClock } from '../../contracts/ports/clock.ts';
+import type { News } from '../../contracts/ports/news.ts';
+import type { Lease } from '../../contracts/ports/store.ts';
+import { BrokerRefused } from '../../gateway/bus/connection.ts';
+import { type RabbitParts, rabbitBus } from '../../gateway/bus/rabbitmq.ts';
+import { type LogLine, logInto } from '../support/party.ts';
+import { TcpProxy } from '../support/proxy.ts';
+import type { RabbitNode } from '../support/rabbit-node.ts';
+import { envelope } from '../support/sample-case.ts';
+import { rabbitNode } from '../support/services.ts';
+
+const LANE = 'tea-office';
+const lease = (n: number, until = Date.now() + 60_000): Lease => ({
+  envelope: envelope('331124261123000001', `W${n}`, LANE),
+  fence: n,
+  until,
+  attempts: 0,
+  inDoubt: false,
+});
+
+async function until(what: string, seen: () => boolean | Promise<boolean>, ms = 20_000): Promise<void> {
+  for (const end = Date.now() + ms; !(await seen()); await rest(10))
+    if (Date.now() > end) throw new Error(`${what}: not seen`);
+}
+
+const started = await rabbitNode();
+if ('missing' in started) test('a broker that fails', { skip: started.missing }, () => {});
+else failures(started);
+
+function failures(broker: RabbitNode): void {
+  let count = 0;
+  after(() => broker.discard());
+
+  /** A bus with names of its own, closed with the test. */
+  async function open(t: TestContext, parts: Partial<RabbitParts> = {}) {
+    const lines: LogLine[] = [];
+    count += 1;
+    const prefix = `t${count}`;
+    const all = { url: broker.url, prefix, clock: wallClock, log: logInto(lines), publishMs: 1_000, ...parts };
+    const bus = await rabbitBus(all);
+    t.after(() => bus.close());
+    return { bus, lines, prefix: all.prefix, queue: `${all.prefix}.lane.${LANE}` };
+  }
+
+  /** Subscribes; what is handled, by number. */
+  async function handled(bus: Awaited<ReturnType<typeof rabbitBus>>, concurrency = 4) {
+    const got: number[] = [];
+    const subscription = await bus.subscribe(LANE, async ({ fence }) => void got.push(fence), { concurrency });
+    return { got, subscription };
+  }
+
+  async function proxied(t: TestContext, query = ''): Promise<{ wire: TcpProxy; url: string }> {
+    const wire = await TcpProxy.to({ host: '127.0.0.1', port: broker.port });
+    t.after(() => wire.close());
+    return { wire, url: `${wire.url(broker.url)}${query}` };
+  }
+
+  /** Beside the bus: what an operator, or a stranger, does to a queue. */
+  async function raw<T>(work: (channel: ConfirmChannel) => Promise<T>): Promise<T> {
+    const connection = await connect(broker.url);
+    try {
+      return await work(await connection.createConfirmChannel());
+    } finally {
+      await connection.close();
+    }
+  }
+
+  const held = async (queue: string): Promise<number> =>
+    (await raw((channel) => channel.checkQueue(queue))).messageCount;
+
+  test('a queue that is deleted is built again, and consumed', async (t) => {
+    const { bus, queue, lines } = await open(t);
+    const { got } = await handled(bus);
+    await bus.publish(LANE, lease(1));
+    await until('the first', () => got.length === 1);
+    await broker.ctl('delete_queue', queue);
+    await until('the end of the consumer', () => lines.some(({ fields }) => fields.reason === 'its queue was deleted'));
+    await bus.publish(LANE, lease(2));
+    await until('the second', () => got.length === 2);
+    assert.deepEqual(got, [1, 2]);
+  });
+
+  test('a queue is a quorum queue that is bounded, and a message in it is kept on disk', async (t) => {
+    const { bus, queue } = await open(t, { limit: 7 });
+    await bus.publish(LANE, lease(1));
+    const listed = await broker.ctl('list_queues', 'name', 'type', 'durable', 'arguments');
+    const [line] = listed.split('\n').filter((each) => each.startsWith(`${queue}\t`));
+    assert.match(line ?? '', /\tquorum\ttrue\t.*"x-max-length",7.*"x-overflow","reject-publish"/);
+    const message = await raw((channel) => channel.get(queue));
+    assert.ok(message !== false);
+    assert.equal(message.properties.deliveryMode, 2);
+    assert.ok(Number(message.properties.expiration) <= 60_000);
+  });
+
+  test('connections closed by an operator come back by themselves, with all that lived on them', async (t) => {
+    const first = await open(t);
+    const { bus } = first;
+    const { got } = await handled(bus);
+    const heard: News[] = [];
+    const other = await open(t, { prefix: first.prefix });
+    other.bus.hear((news) => void heard.push(news));
+    await broker.ctl('close_all_connections', 'by hand');
+    await until('the end', () => !bus.connected());
+    await until('the return', () => bus.connected() && other.bus.connected());
+    await bus.publish(LANE, lease(1));
+    await until('it', () => got.length === 1);
+    await bus.announce({ kind: 'teaBrewed', body: {} });
+    await until('the news', () => heard.length === 1);
+  });
+
+  test('what was under way when the wire was cut ends, and nobody begins it a second time', async (t) => {
+    const { wire, url } = await proxied(t);
+    const { bus, prefix, queue, lines } = await open(t, { url });
+    const other = await open(t, { prefix });
+    let letGo = () => {};
+    const began: number[] = [];
+    await bus.subscribe(
+      LANE,
+      ({ fence }) => {
+        began.push(fence);
+        return new Promise((resolve) => {
+          letGo = resolve;
+        });
+      },
+      { concurrency: 1 },
+    );
+    await bus.publish(LANE, lease(1));
+    await until('it', () => began.length === 1);
+    const { got } = await handled(other.bus);
+    await wire.refuse();
+    await until('it is given out again', () =>
+      other.lines.some(({ message }) => message.startsWith('a lease was in another hand')),
+    );
+    await wire.accept();
+    await until('the return', () => bus.connected());
+    // One under way, though on a connection that is gone: the next waits.
+    await bus.publish(LANE, lease(2));
+    await other.bus.publish(LANE, lease(3));
+    await until('the other has one or both', () => got.length >= 1);
+    letGo();
+    await until('each', () => began.length + got.length === 3);
+    letGo();
+    assert.deepEqual([...began, ...got].sort(), [1, 2, 3]);
+    await until('nothing is left', async () => (await held(queue)) === 0);
+    assert.equal(lines.filter(({ level }) => level === 'error').length, 0);
+  });
+
+  test('at most as many at a time also over a lost connection', async (t) => {
+    const { wire, url } = await proxied(t);
+    const { bus } = await open(t, { url });
+    let atOnce = 0;
+    let most = 0;
+    let ended = 0;
+    await bus.subscribe(
+      LANE,
+      async () => {
+        most = Math.max(most, ++atOnce);
+        await rest(1_500);
+        atOnce -= 1;
+        ended += 1;
+      },
+      { concurrency: 2 },
+    );
+    await Promise.all([1, 2].map((n) => bus.publish(LANE, lease(n))));
+    await until('two', () => atOnce === 2);
+    wire.cut();
+    await until('the end', () => !bus.connected());
+    await until('the return', () => bus.connected());
+    await Promise.all([3, 4].map((n) => bus.publish(LANE, lease(n))));
+    await until('all', () => ended === 4);
+    assert.equal(most, 2);
+  });
+
+  test('a virtual host that is wiped is furnished again', async (t) => {
+    const furnish = async () => {
+      await broker.ctl('add_vhost', 'wiped');
+      await broker.ctl('set_permissions', '-p', 'wiped', 'guest', '.*', '.*', '.*');
+    };
+    await furnish();
+    const { bus, lines } = await open(t, { url: `${broker.url}/wiped` });
+    const { got } = await handled(bus);
+    await bus.publish(LANE, lease(1));
+    await until('the first', () => got.length === 1);
+    await broker.ctl('delete_vhost', 'wiped');
+    await until('the end', () => !bus.connected());
+    await assert.rejects(bus.publish(LANE, lease(2)), /was not to be had within 1000 ms \(no connection\)/);
+    await furnish();
+    await until('the return', () => bus.connected());
+    await bus.publish(LANE, lease(3));
+    await until('the third', () => got.length === 2);
+    assert.deepEqual(got, [1, 3]);
+    assert.ok(lines.some(({ fields }) => /no such virtual host yet/.test(String(fields.reason))));
+  });
+
+  test('a broker short of memory: what is not sent is refused in time, what was is not sent twice, and consuming goes on', async (t) => {
+    const { bus, lines } = await open(t);
+    const { got } = await handled(bus);
+    await bus.publish(LANE, lease(1));
+    await broker.ctl('set_vm_memory_high_watermark', 'absolute', '1');
+    // The first shows it: it is on the wire, and the broker reads it when it has memory again. So it is not refused.
+    await bus.publish(LANE, lease(2));
+    await until('the word of it', () => lines.some(({ message }) => message.startsWith('the broker takes nothing')));
+    const begun = Date.now();
+    await assert.rejects(bus.publish(LANE, lease(3)), /was not to be had within 1000 ms \(it is blocked\)/);
+    assert.ok(Date.now() - begun < 2_000);
+    assert.equal(bus.connected(), false);
+    await bus.announce({ kind: 'teaBrewed', body: {} });
+    await broker.ctl('set_vm_memory_high_watermark', '0.4');
+    await until('the second', () => got.includes(2));
+    await bus.publish(LANE, lease(4));
+    await until('the fourth', () => got.includes(4));
+    assert.deepEqual(got, [1, 2, 4]);
+  });
+
+  test('a queue that is full refuses, and takes again when there is room', async (t) => {
+    const { bus } = await open(t, { limit: 2 });
+    let taken = 0;
+    // The broker may take a few more than the bound before it says so.
+    const filling = async () => {
+      for (; taken < 50; taken += 1) await bus.publish(LANE, lease(taken));
+    };
+    await assert.rejects(filling(), /the broker does not take it .*full/);
+    const { got } = await handled(bus);
+    await until('room', () => got.length === taken);
+    await bus.publish(LANE, lease(99));
+    await until('the last', () => got.includes(99));
+  });
+
+  test('what cannot be read is told without its content, and keeps nothing back', async (t) => {
+    const { bus, queue, lines } = await open(t);
+    await bus.publish(LANE, lease(1));
+    const sound = await raw((channel) => channel.get(queue, { noAck: true }));
+    assert.ok(sound !== false);
+    const { content, properties } = sound;
+    const name = '张样例';
+    const whole = JSON.parse(content.toString()) as { envelope: Record<string, unknown> };
+    const without = (key: string) => {
+      const { [key]: _, ...left } = whole.envelope;
+      return JSON.stringify({ ...whole, envelope: left });
+    };
+    const bad: [string, object][] = [
+      [`{"name":"${name}`, {}],
+      ['', {}],
+      ['null', {}],
+      ['[]', {}],
+      [without('id'), {}],
+      [without('body'), {}],
+      [JSON.stringify({ ...whole, until: 'soon' }), {}],
+      [content.toString(), { headers: { 'x-onewindow-version': 2 } }],
+      [content.toString(), { headers: {} }],
+      [content.toString(), { type: 'something' }],
+      [content.toString(), { contentType: 'text/plain' }],
+    ];
+    await raw(async (channel) => {
+      const { contentType, type, headers } = properties;
+      for (const [text, other] of bad)
+        channel.sendToQueue(queue, Buffer.from(text), { contentType, type, headers, ...other });
+      await channel.waitForConfirms();
+    });
+    const { got } = await handled(bus);
+    await bus.publish(LANE, lease(2));
+    await until('the sound one', () => got.length === 1);
+    const told = lines.filter(({ message }) => message.startsWith('a message on a lane cannot be read'));
+    assert.equal(told.length, bad.length);
+    assert.ok(!JSON.stringify(lines).includes(name));
+    await until('nothing is left', async () => (await held(queue)) === 0);
+  });
+
+  test('a lease that comes too late is not handled, on the watch of the broker and on that of the node', async (t) => {
+    const { bus, prefix, queue, lines } = await open(t);
+    await bus.publish(LANE, lease(1, Date.now() + 50));
+    await until('the broker drops it', async () => (await held(queue)) === 0);
+    const later: Clock = { ...wallClock, now: () => Date.now() + 120_000 };
+    const other = await open(t, { prefix, clock: later });
+    const { got } = await handled(other.bus);
+    await bus.publish(LANE, lease(2));
+    await bus.publish(LANE, lease(3, Date.now() + 180_000));
+    await until('the third', () => got.length === 1);
+    assert.deepEqual(got, [3]);
+    assert.ok(other.lines.some(({ message }) => message === 'a lease came too late'));
+    assert.equal(lines.filter(({ level }) => level === 'error').length, 0);
+  });
+
+  test('two nodes share a lane, each lease is handled once, and one that leaves leaves the rest to the other', async (t) => {
+    const one = await open(t);
+    const two = await open(t, { prefix: one.prefix });
+    const first = await handled(one.bus, 2);
+    const second = await handled(two.bus, 2);
+    const numbers = Array.from({ length: 100 }, (_, n) => n);
+    await Promise.all(numbers.map((n) => (n % 2 ? one : two).bus.publish(LANE, lease(n))));
+    await until('all', () => first.got.length + second.got.length === 100);
+    assert.ok(first.got.length > 10 && second.got.length > 10, `${first.got.length}, ${second.got.length}`);
+    const back: number[] = [];
+    await first.subscription.stop(async ({ fence }) => void back.push(fence));
+    await Promise.all(numbers.map((n) => one.bus.publish(LANE, lease(100 + n))));
+    await until('the rest', () => first.got.length + second.got.length === 200);
+    assert.deepEqual(
+      [...first.got, ...second.got].sort((a, b) => a - b),
+      Array.from({ length: 200 }, (_, n) => n),
+    );
+    assert.deepEqual(back, []);
+  });
+
+  test('each node hears each news once, the one that tells it too, and there is a broker or not', async (t) => {
+    const { wire, url } = await proxied(t);
+    const one = await open(t, { url });
+    const two = await open(t, { prefix: one.prefix });
+    const heard: { [node: string]: string[] } = { one: [], two: [] };
+    for (const [name, { bus }] of Object.entries({ one, two })) bus.hear(({ kind }) => void heard[name]?.push(kind));
+    await one.bus.announce({ kind: 'first', body: {} });
+    await two.bus.announce({ kind: 'second', body: {} });
+    await until('both', () => heard.one?.length === 2 && heard.two?.length === 2);
+    // Each hears its own at once, and the other's when it comes.
+    for (const each of Object.values(heard)) each.sort();
+    await raw(async (channel) => {
+      for (const text of ['{', '{"kind":1,"body":{}}', '{"kind":"x"}'])
+        channel.publish(`${one.prefix}.news`, '', Buffer.from(text), { type: 'onewindow.news' });
+      channel.publish(`${one.prefix}.news`, '', Buffer.from('{"kind":"stray","body":{}}'));
+      await channel.waitForConfirms();
+    });
+    await wire.refuse();
+    await until('the end', () => !one.bus.connected());
+    await one.bus.announce({ kind: 'alone', body: {} });
+    assert.deepEqual(heard.one, ['first', 'second', 'alone']);
+    await wire.accept();
+    await until('the return', () => one.bus.connected());
+    await two.bus.announce({ kind: 'again', body: {} });
+    await until('the news', () => heard.one?.length === 4);
+    assert.deepEqual(heard, { one: ['first', 'second', 'alone', 'again'], two: ['first', 'second', 'again'] });
+  });
+
+  test('a wrong password is told plainly, and nothing is started', async () => {
+    const url = broker.url.replace('guest:guest', 'guest:geheim');
+    const parts = { url, prefix: 'refused', clock: wallClock, log: logInto([]) };
+    await assert.rejects(rabbitBus(parts), (error: Error) => {
+      assert.ok(error instanceof BrokerRefused);
+      assert.match(error.message, /AMQP_URL: .*用户名或密码不正确.*wrong user or password/);
+      assert.doesNotMatch(error.message, /geheim/);
+      return true;
+    });
+    await assert.rejects(rabbitBus({ ...parts, url: 'amqp://a:geheim@[' }), (error: Error) => {
+      assert.doesNotMatch(`${error.message} ${JSON.stringify(error)}`, /geheim/);
+      return error instanceof BrokerRefused;
+    });
+  });
+
+  test('the permissions that the operations page asks for are enough', async (t) => {
+    const names = '^(narrow\\..*|amq\\.default)$';
+    await broker.ctl('add_user', 'narrow', 'narrow');
+    await broker.ctl('set_permissions', 'narrow', names, names, names);
+    const { bus } = await open(t, { url: broker.url.replace('guest:guest', 'narrow:narrow'), prefix: 'narrow' });
+    const heard: string[] = [];
+    bus.hear(({ kind }) => void heard.push(kind));
+    const { got, subscription } = await handled(bus);
+    await bus.publish(LANE, lease(1));
+    await until('it', () => got.length === 1);
+    await bus.announce({ kind: 'teaBrewed', body: {} });
+    await subscription.stop(async () => {});
+    assert.equal(bus.connected(), true);
+    assert.deepEqual(heard, ['teaBrewed']);
+  });
+
+  test('a broker that is away at the start is a warning, and found when it comes', async (t) => {
+    const { wire, url } = await proxied(t);
+    await wire.refuse();
+    const { bus, lines } = await open(t, { url });
+    const { got } = await handled(bus);
+    assert.equal(bus.connected(), false);
+    assert.ok(lines.some(({ level }) => level === 'warn'));
+    assert.equal(lines.filter(({ level }) => level === 'error').length, 0);
+    await wire.accept();
+    await until('the connection', () => bus.connected());
+    await bus.publish(LANE, lease(1));
+    await until('it', () => got.length === 1);
+    await assert.rejects(bus.publish('Tea Office', lease(2)), /is not the name of a lane/);
+    await assert.rejects(
+      bus.subscribe('amq.tea', async () => {}, { concurrency: 1 }),
+      /is not the name of a lane/,
+    );
+  });
+
+  test('a deaf wire: a publish is in doubt in bounded time, the heartbeats find it out, and a close waits for nobody', async (t) => {
+    const { wire, url } = await proxied(t, '?heartbeat=1');
+    const { bus, lines } = await open(t, { url });
+    const { got } = await handled(bus);
+    await bus.publish(LANE, lease(1));
+    wire.pause();
+    const begun = Date.now();
+    await bus.publish(LANE, lease(2));
+    assert.ok(Date.now() - begun < 2_000);
+    assert.ok(lines.some(({ message }) => message.startsWith('the broker did not confirm a message in time')));
+    await until('the end', () => !bus.connected());
+    await assert.rejects(bus.publish(LANE, lease(3)), /no connection/);
+    wire.cut();
+    wire.resume();
+    await until('the return', () => bus.connected(), 40_000);
+    await bus.publish(LANE, lease(4));
+    await until('the fourth', () => got.includes(4));
+    assert.ok(!got.includes(3));
+    wire.pause();
+    const closing = Date.now();
+    await bus.close();
+    assert.ok(Date.now() - closing < 8_000);
+  });
+
+  test('many publishes are under way at once: a slow wire is waited for a few times, not once for each', async (t) => {
+    const { wire, url } = await proxied(t);
+    const { bus } = await open(t, { url, publishMs: 10_000 });
+    await bus.publish(LANE, lease(0));
+    wire.slow(20);
+    const begun = Date.now();
+    await Promise.all(Array.from({ length: 300 }, (_, n) => bus.publish(LANE, lease(n + 1))));
+    const took = Date.now() - begun;
+    wire.slow(0);
+    // One after the other they would take 300 × 40 ms.
+    assert.ok(took < 4_000, `${took} ms`);
+  });
+
+  test('a broker killed and started again in the middle of many: the bus goes on by itself, and nothing is handled twice', async (t) => {
+    const { bus, queue, lines } = await open(t);
+    const got: number[] = [];
+    await bus.subscribe(
+      LANE,
+      async ({ fence }) => {
+        got.push(fence);
+        await rest(5);
+      },
+      { concurrency: 4 },
+    );
+    const refused: number[] = [];
+    let published = 0;
+    const publishing = (async () => {
+      for (let n = 0; n < 400; n += 4) {
+        const four = [n, n + 1, n + 2, n + 3];
+        await Promise.all(four.map((each) => bus.publish(LANE, lease(each)).catch(() => refused.push(each))));
+        published += 4;
+      }
+    })();
+    await until('the middle', () => published > 150);
+    await broker.kill();
+    await until('the end', () => !bus.connected());
+    await broker.start();
+    await publishing;
+    await until('the return', () => got.includes(399), 60_000);
+    await until('the queue is empty', async () => (await held(queue)) === 0);
+    const lost = 400 - got.length - refused.length;
+    console.log(`broker killed: 400 published, ${got.length} handled, ${refused.length} refused, ${lost} lost to it`);
+    assert.equal(new Set(got).size, got.length, 'none twice');
+    assert.ok(!refused.some((each) => got.includes(each)), 'what was refused never came');
+    assert.equal(lines.filter(({ level }) => level === 'error').length, 0);
+  });
+}

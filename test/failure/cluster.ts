@@ -1,0 +1,96 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { type Simulated, startSimulated } from '../../adapters/simulated.ts';
+import { loadSimulators } from '../../adapters/simulators.ts';
+import { loadSettings } from '../../config/load.ts';
+import type { Settings } from '../../config/settings.ts';
+import { Client, demoApp } from '../../console/client.ts';
+import type { JsonObject, Party } from '../../contracts/ports/envelope.ts';
+import type { Mood } from '../../contracts/ports/simulator.ts';
+import { freePort } from '../support/world.ts';
+import { GatewayNode } from './gateway-node.ts';
+import { HASTE } from './hall.ts';
+
+/** How one node reaches the engines, and how far its clock is ahead. */
+export interface Seat {
+  readonly databaseUrl: string;
+  readonly amqpUrl: string;
+  readonly aheadMs?: number;
+}
+
+/** Gateways that share a database and a broker, each in a process of its own; the simulated departments are in this process. */
+export class Cluster {
+  readonly nodes: readonly GatewayNode[];
+  readonly simulated: Simulated;
+  readonly #folder: string;
+
+  private constructor(folder: string, nodes: readonly GatewayNode[], simulated: Simulated) {
+    this.#folder = folder;
+    this.nodes = nodes;
+    this.simulated = simulated;
+  }
+
+  static async open(
+    seats: readonly Seat[],
+    { terms = {}, over = {} }: { readonly terms?: JsonObject; readonly over?: Partial<Settings> } = {},
+  ): Promise<Cluster> {
+    const folder = await mkdtemp(path.join(tmpdir(), 'onewindow-cluster-'));
+    const ports = await Promise.all(seats.map(() => freePort()));
+    const gateway = `http://127.0.0.1:${ports[0]}`;
+    const simulated = await startSimulated(await loadSimulators(), {
+      gateway,
+      decideAfterMs: 40,
+      terms: { ...HASTE, ...terms },
+    });
+    const nodes: GatewayNode[] = [];
+    let key: string | undefined;
+    for (const [at, { databaseUrl, amqpUrl, aheadMs }] of seats.entries()) {
+      const env = { DATA_DIR: path.join(folder, String(at)), PORT: String(ports[at]) };
+      const loaded = await loadSettings({ ...env, DATABASE_URL: databaseUrl, AMQP_URL: amqpUrl }, ['--demo']);
+      key ??= loaded.holderHashKey;
+      const settings: Settings = {
+        ...loaded,
+        parties: simulated.parties,
+        holderHashKey: key,
+        rate: { perMinute: 0 },
+        logLevel: 'warn',
+        delivery: { ...loaded.delivery, leaseMs: 1_000, sweepMs: 1_000, askSweepMs: 300 },
+        ...over,
+      };
+      nodes.push(await GatewayNode.of(settings, aheadMs));
+    }
+    const cluster = new Cluster(folder, nodes, simulated);
+    try {
+      await Promise.all(nodes.map((node) => node.start()));
+      return cluster;
+    } catch (error) {
+      await cluster.close();
+      throw error;
+    }
+  }
+
+  node(at: number): GatewayNode {
+    const node = this.nodes[at];
+    if (node === undefined) throw new Error(`there is no node ${at}`);
+    return node;
+  }
+
+  operator(at = 0): Client {
+    return new Client(this.node(at).url, demoApp('operator-demo'));
+  }
+
+  window(at = 0): Client {
+    return new Client(this.node(at).url, demoApp('window-demo'));
+  }
+
+  async mood(parties: readonly Party[], mood: Mood): Promise<void> {
+    await Promise.all(parties.map((party) => this.simulated.simulators.get(party)?.mood(mood)));
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.nodes.map((node) => node.kill()));
+    await this.simulated.stop();
+    await rm(this.#folder, { recursive: true, force: true });
+  }
+}
