@@ -4,6 +4,8 @@ import type { Millis, Party } from './envelope.ts';
  * What all nodes of one gateway know together, kept in the store. Each method is one durable transaction; one row a key, so that it stays small.
  */
 export interface Shared {
+  /** There is but one node: what it counts in its memory is counted over all of them. */
+  readonly alone: boolean;
   /**
    * Takes up to `most` calls of what a quota leaves in a period (`2026-11-23`, `2026-11-23T09:15`), for this node to use; 0: nothing is left. Counted over all
    * nodes and kept over restarts. What a node took and did not use is lost to the period: so blocks are small beside the quota.

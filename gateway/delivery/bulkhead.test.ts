@@ -2,12 +2,13 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { HandClock } from '../../test/support/hand-clock.ts';
 import { Bulkhead } from './bulkhead.ts';
+import { ownSlots } from './slots.ts';
 
 const settled = () => new Promise<void>((resolve) => setImmediate(resolve));
 
 function bulkhead(slots: number, longestLine = 100) {
   const clock = new HandClock();
-  return { clock, bulkhead: new Bulkhead({ slots, longestLine, clock }) };
+  return { clock, bulkhead: new Bulkhead({ slots: () => ownSlots(slots), longestLine, clock }) };
 }
 
 describe('the slots of a party', () => {
@@ -69,7 +70,7 @@ describe('the slots of a party', () => {
       random: () => 0,
       after: () => () => void stopped.push(1),
     };
-    const slots = new Bulkhead({ slots: 1, longestLine: 9, clock: counting });
+    const slots = new Bulkhead({ slots: () => ownSlots(1), longestLine: 9, clock: counting });
     const leave = await slots.enter('a', 1_000);
     const next = slots.enter('a', 1_000);
     leave?.();

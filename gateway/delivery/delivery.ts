@@ -135,8 +135,8 @@ export function makeDelivery(parts: DeliveryParts): Delivery {
     const drained = going.subscription.stop((lease) => store.returned(lease).then(() => {}));
     await bounded(drained, settings.stopMs, clock);
     // What has not ended by now is aborted, and may still say what became of it.
-    going.guard.close();
-    await bounded(drained, LAST_WORDS_MS, clock);
+    const closed = going.guard.close();
+    await bounded(Promise.all([drained, closed]), LAST_WORDS_MS, clock);
     await bounded(going.adapter.close(), LAST_WORDS_MS, clock);
     live.delete(name);
     leaving.delete(name);

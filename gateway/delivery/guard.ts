@@ -11,6 +11,8 @@ import { Bulkhead } from './bulkhead.ts';
 import { opensAt } from './hours.ts';
 import { Quota } from './quota.ts';
 import { Rumour, type RumourParts } from './rumour.ts';
+import { SharedSlots } from './shared-slots.ts';
+import { ownSlots } from './slots.ts';
 
 export interface GuardParts extends RumourParts {
   readonly shared: Shared;
@@ -48,7 +50,8 @@ const SPREAD_MS = { closed: 60_000, minute: 10_000, day: 60_000, full: 1_000 };
  * The one doorway to a party. In this order: is it open, is there quota, is the breaker of this group closed, is there a slot; then the call, with a
  * deadline of its own. Every call's log line and metrics are written here and nowhere else. Throws Fault only.
  *
- * All groups share the party's slots, and each group has a line of its own for them (`Bulkhead`): so a flood of questions keeps no filing out.
+ * All groups share the party's slots, which are counted over all nodes, and each group has a line of its own for them (`Bulkhead`): so a flood of questions
+ * keeps no filing out.
  *
  * Opossum keeps a breaker's state and lets one trial through, and nothing else: it has no timeout and no capacity of its own here, because its timeout
  * frees the slot of a call that goes on, a full capacity counts as a failure, one AbortController would abort everybody's call, and a trial that hangs
@@ -74,8 +77,19 @@ export class Guard {
     this.#clock = clock;
     this.#log = log.with({ party: facts.party });
     this.#metrics = metrics;
-    const { concurrency, quota } = facts.terms;
-    this.#bulkhead = new Bulkhead({ slots: concurrency, longestLine: concurrency * WAITING_PER_SLOT, clock });
+    const { concurrency, quota, deadlineMs } = facts.terms;
+    const over = {
+      ...parts,
+      log: this.#log,
+      party: facts.party,
+      slots: concurrency,
+      callMs: deadlineMs + LAST_WORD_MS,
+    };
+    this.#bulkhead = new Bulkhead({
+      slots: (line) => (shared.alone ? ownSlots(concurrency) : new SharedSlots(over, line)),
+      longestLine: concurrency * WAITING_PER_SLOT,
+      clock,
+    });
     this.#quota = quota === null ? undefined : new Quota({ party: facts.party, terms: quota, clock, shared });
     this.#rumour = new Rumour({ ...parts, log: this.#log });
     this.#breakers = {
@@ -289,14 +303,15 @@ export class Guard {
     };
   }
 
-  /** No call begins any more, and those under way are aborted. */
-  close(): void {
+  /** No call begins any more, and those under way are aborted. Resolves when they have ended, and other nodes may have their slots. */
+  async close(): Promise<void> {
     this.#closed = true;
     this.#stopHearing();
-    this.#bulkhead.close();
+    const free = this.#bulkhead.close();
     for (const abort of this.#underWay)
       abort({ code: 'disconnected', zh: '接入已停止，结果未知', en: 'stopped before an outcome was known' });
     for (const { circuit } of Object.values(this.#breakers)) circuit.shutdown();
+    await free;
   }
 }
 

@@ -134,6 +134,8 @@ export function makeShared({ db, dialect, clock, log }: StoreParts): Shared {
   }
 
   return {
+    alone: dialect.alone,
+
     async allot(party, period, limit, most) {
       const first = Math.min(most, limit);
       if (first <= 0) return 0;

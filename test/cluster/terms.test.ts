@@ -29,11 +29,12 @@ async function twoNodes(
 ) {
   const clock = new ShiftedClock();
   const calls: Called[] = [];
+  const asked: [number, number] = [0, 0];
   const lines: readonly LogLine[][] = [[], []];
   let underWay = 0;
   let most = 0;
   let leasing = 0;
-  const meansOf = (node: number) => ({
+  const meansOf = (node: 0 | 1) => ({
     clock,
     log: logInto(lines[node] ?? []),
     aroundStore: (store: Store): Store => ({
@@ -49,9 +50,26 @@ async function twoNodes(
     }),
     aroundAdapter(name: Party, adapter: Adapter): Adapter {
       if (name !== party) return adapter;
-      const { inquire } = adapter;
+      const { inquire, query } = adapter;
+      /** What happens while a call of this adapter is under way. */
+      const during = async <T>(run: () => Promise<T>): Promise<T> => {
+        underWay += 1;
+        most = Math.max(most, underWay);
+        try {
+          await new Promise<void>((resolve) => void clock.after(takesMs, resolve));
+          return await run();
+        } finally {
+          underWay -= 1;
+        }
+      };
       return {
         ...adapter,
+        ...(query && {
+          query(...given) {
+            asked[node] += 1;
+            return during(() => query.apply(adapter, given));
+          },
+        }),
         ...(inquire && {
           async inquire(...given) {
             calls.push({ node, at: clock.now() });
@@ -60,14 +78,7 @@ async function twoNodes(
         }),
         async deliver(envelope, call) {
           calls.push({ node, at: clock.now() });
-          underWay += 1;
-          most = Math.max(most, underWay);
-          try {
-            await new Promise<void>((resolve) => void clock.after(takesMs, resolve));
-            return await adapter.deliver(envelope, call);
-          } finally {
-            underWay -= 1;
-          }
+          return during(() => adapter.deliver(envelope, call));
         },
       };
     },
@@ -85,7 +96,9 @@ async function twoNodes(
     hall,
     clock,
     calls,
+    asked,
     lines,
+    windows: [world.window, second.window] as const,
     most: () => most,
     /** Time passes for both, while no lease is being given: one that was asked for before would be over when it comes. */
     async pass(ms: () => number): Promise<void> {
@@ -125,6 +138,32 @@ describe('what a department allows holds over all nodes together', { skip: await
       byNode.every((each) => each > 0),
       byNode.join(' '),
     );
+  });
+
+  test('so many calls at a time of every kind: questions at both nodes beside filings, and neither node keeps the other out', async (t) => {
+    const { hall, calls, asked, windows, most, submit } = await twoNodes(t, 'tax', { concurrency: 2 }, { takesMs: 20 });
+    let answered = 0;
+    const enough = Date.now() + 4_000;
+    const asking = windows.flatMap((window) =>
+      Array.from({ length: 6 }, async () => {
+        while (Date.now() < enough) {
+          const { status } = await window.post('/v1/departments/tax/queries/taxpayer', {
+            taxpayerNo: '91331124MA2E000116',
+          });
+          assert.equal(status, 200);
+          answered += 1;
+        }
+      }),
+    );
+    const cases = await submit(20, deedTax);
+    for (const caseNo of cases) await hall.reaches(caseNo, '01', 'DONE', 60_000);
+    await Promise.all(asking);
+    hall.onceEach();
+    t.diagnostic(`${asked.join(' and ')} questions, ${calls.length} filings, ${most()} at a time`);
+    assert.equal(most(), 2);
+    assert.equal(asked[0] + asked[1], answered);
+    const [less, more] = asked.toSorted((a, b) => a - b);
+    assert.ok((less ?? 0) * 4 > (more ?? 0), asked.join(' '));
   });
 
   test('so many calls a minute: the rest waits for the next one, and is not refused', async (t) => {
