@@ -34,7 +34,7 @@ import { makeContracts } from './contracts/registry.ts';
 import { type Delivery, makeDelivery } from './delivery/delivery.ts';
 import { sessionBook } from './delivery/session-book.ts';
 import { makeApp } from './http/app.ts';
-import { listen } from './http/server.ts';
+import { listen, NotListening } from './http/server.ts';
 import { makeIntake } from './intake/intake.ts';
 import { OwedMaterials } from './intake/owed.ts';
 import { makeLog } from './observe/log.ts';
@@ -277,6 +277,7 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
     async (error: unknown) => {
       await delivery.stop();
       await bus.close();
+      await documents.close();
       await certificates.close();
       await store.close();
       throw error;
@@ -347,7 +348,12 @@ async function main(): Promise<void> {
     loaded.demo && Object.keys(loaded.parties).length === 0
       ? await startSimulated(await loadSimulators(), { gateway: `http://127.0.0.1:${loaded.port}` })
       : undefined;
-  const gateway = await start(simulated === undefined ? loaded : { ...loaded, parties: simulated.parties });
+  const gateway = await start(simulated === undefined ? loaded : { ...loaded, parties: simulated.parties }).catch(
+    async (error: unknown) => {
+      await simulated?.stop();
+      throw error;
+    },
+  );
   let asked = 0;
   const stop = (): void => {
     asked += 1;
@@ -364,7 +370,7 @@ async function main(): Promise<void> {
 if (process.argv[1] !== undefined && path.resolve(process.argv[1]) === fileURLToPath(import.meta.url)) {
   main().catch((error: unknown) => {
     // What a person wrote is mended by a person: the sentences, not a stack.
-    const written = [SettingsError, CatalogueError, ManifestError, BrokerRefused, NotOpened].some(
+    const written = [SettingsError, CatalogueError, ManifestError, BrokerRefused, NotOpened, NotListening].some(
       (kind) => error instanceof kind,
     );
     console.error(written ? (error as Error).message : error);

@@ -99,9 +99,12 @@ describe('the server', () => {
     await Promise.all([assert.rejects(underWay), server.stop(20)]);
   });
 
-  test('an address in use is told at once', async () => {
+  test('an address in use, or of another machine, is told in a plain sentence', async () => {
     const first = await listen(ok, at);
-    await assert.rejects(listen(ok, { ...at, port: first.port }), /EADDRINUSE/);
+    const taken = { name: 'NotListening', message: /^PORT: .*已被占用 .* is taken by another program$/ };
+    await assert.rejects(listen(ok, { ...at, port: first.port }), taken);
     await first.stop(0);
+    const foreign = { name: 'NotListening', message: /^HOST: .* is no address of this machine$/ };
+    await assert.rejects(listen(ok, { ...at, host: '203.0.113.1' }), foreign);
   });
 });

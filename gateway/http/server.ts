@@ -24,7 +24,12 @@ export interface Listening {
   stop(withinMs: number): Promise<void>;
 }
 
-/** Rejects when the address cannot be listened on. `port` 0: any free one. */
+/** The address cannot be listened on: a person has to mend that. */
+export class NotListening extends Error {
+  override readonly name = 'NotListening';
+}
+
+/** `port` 0: any free one. @throws NotListening when the address is taken, not ours, or not allowed */
 export async function listen(
   app: RequestListener,
   { host, port, clock }: { readonly host: string; readonly port: number; readonly clock: Clock },
@@ -51,9 +56,10 @@ export async function listen(
   server.on('request', app);
 
   await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
+    const failed = (error: NodeJS.ErrnoException) => reject(notListening(error, `${host}:${port}`));
+    server.once('error', failed);
     server.listen(port, host, () => {
-      server.off('error', reject);
+      server.off('error', failed);
       resolve();
     });
   });
@@ -71,6 +77,20 @@ export async function listen(
       cancel();
     },
   };
+}
+
+function notListening(error: NodeJS.ErrnoException, address: string): Error {
+  switch (error.code) {
+    case 'EADDRINUSE':
+      return new NotListening(`PORT: ${address} 已被占用 / ${address} is taken by another program`);
+    case 'EACCES':
+      return new NotListening(`PORT: 没有权限监听 ${address} / not allowed to listen on ${address}`);
+    case 'EADDRNOTAVAIL':
+    case 'ENOTFOUND':
+      return new NotListening(`HOST: ${address} 不是本机地址 / ${address} is no address of this machine`);
+    default:
+      return error;
+  }
 }
 
 /** What never became a request still gets an answer that can be read. */
