@@ -56,6 +56,9 @@ const ORDER = [
   'test/conformance',
   'test/flow',
   'test/cluster',
+  // The longest first, so that nothing runs alone at the end.
+  'test/failure/cluster.test',
+  'test/failure/kill',
   'test/failure',
 ];
 const rank = (file: string): number => ORDER.findIndex((prefix) => file.startsWith(prefix));

@@ -8,6 +8,7 @@ import type { Settings } from '../../config/settings.ts';
 import { Client, demoApp } from '../../console/client.ts';
 import type { JsonObject } from '../../contracts/ports/envelope.ts';
 import type { Mood } from '../../contracts/ports/simulator.ts';
+import { BoundQueue, kindOf } from '../support/bound-queue.ts';
 import { type Begun, begun, EMBEDDED, type Engines } from '../support/engines.ts';
 import type { CaseSeen, EnvelopeSeen } from '../support/follow.ts';
 import { freePort, until } from '../support/world.ts';
@@ -29,6 +30,9 @@ const LEASE_MS = 13_000;
 /** Whoever comes after a node that was killed may have to wait until two leases in a row have run out. */
 const HEAL_MS = 3 * LEASE_MS;
 
+/** The right to publish of a node that was killed runs out, and what was told meanwhile is published. */
+const EVENTS_MS = 45_000;
+
 /** A submission and what came of it. `caseNo` undefined: its answer was lost with the process. */
 export interface Matter {
   readonly submission: JsonObject;
@@ -46,6 +50,9 @@ export class Hall {
   readonly #folder: string;
   readonly #node: GatewayNode;
   readonly #engines: Begun;
+  /** Of a department that wants to hear of everything; there is none without a broker. */
+  #events: BoundQueue | undefined;
+  readonly #seen = new Set<string>();
 
   private constructor(folder: string, node: GatewayNode, simulated: Simulated, engines: Begun) {
     this.#folder = folder;
@@ -74,11 +81,19 @@ export class Hall {
     const hall = new Hall(folder, await GatewayNode.of(settings), simulated, begunOn);
     try {
       await hall.start();
+      await hall.#bind();
       return hall;
     } catch (error) {
       await hall.close();
       throw error;
     }
+  }
+
+  async #bind(): Promise<void> {
+    const { amqpUrl, bus } = this.#engines.over;
+    if (amqpUrl === undefined || bus === undefined) return;
+    const names = { exchange: `${bus.prefix}.events`, queue: `${bus.prefix}.everything`, keys: ['#'] };
+    this.#events = await BoundQueue.open(amqpUrl, names);
   }
 
   start(): Promise<void> {
@@ -189,6 +204,7 @@ export class Hall {
         return;
       }
       const view = await this.look(now);
+      this.#seen.add(now);
       if (view === undefined) lost.push(now);
       else new Books(this.simulated.simulators).compare(view, damage);
     };
@@ -221,7 +237,24 @@ export class Hall {
       .map(({ id, state }) => `${id} ${state}`);
   }
 
+  /** The cases of which others did not hear in order, from their acceptance to their decision. */
+  async unheard(): Promise<readonly string[]> {
+    const events = this.#events;
+    if (events === undefined) return [];
+    const wrong = (caseNo: string): string | undefined => {
+      const of = events.of(caseNo);
+      const kinds = of.map(kindOf);
+      const sequences = of.map(({ sequence = '' }) => sequence);
+      if (kinds[0] !== 'case.accepted' || !kinds.includes('case.decided')) return `${caseNo}: ${kinds.join(', ')}`;
+      return sequences.join() === sequences.toSorted().join() ? undefined : `${caseNo}: ${sequences.join(', ')}`;
+    };
+    const all = () => [...this.#seen].flatMap((caseNo) => wrong(caseNo) ?? []);
+    await until(() => all().length === 0 || undefined, EVENTS_MS, 'all events').catch(() => {});
+    return all();
+  }
+
   async close(): Promise<void> {
+    await this.#events?.close();
     await this.#node.kill();
     await this.simulated.stop();
     await this.#engines.end(this.parties);

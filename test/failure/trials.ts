@@ -145,6 +145,8 @@ export interface Tally {
   readonly doubled: string[];
   readonly outOfOrder: string[];
   readonly stuck: string[];
+  /** Cases of which others did not hear as they should. */
+  readonly unheard: string[];
   readonly failed: string[];
 }
 
@@ -198,6 +200,7 @@ export async function survived(
     doubled: [],
     outOfOrder: [],
     stuck: [],
+    unheard: [],
     failed: [],
   };
   const started = Date.now();
@@ -214,12 +217,16 @@ export async function survived(
         }
       }
     }),
-  ).finally(() => Promise.all(halls.map((hall) => hall.close())));
-  const { points, kills, acknowledged, resubmitted, missed, failed, ...damage } = tally;
+  )
+    .then(async () => {
+      tally.unheard.push(...(await Promise.all(halls.map((hall) => hall.unheard()))).flat());
+    })
+    .finally(() => Promise.all(halls.map((hall) => hall.close())));
+  const { points, kills, acknowledged, resubmitted, missed, unheard, failed, ...damage } = tally;
   const released = halls.reduce((sum, hall) => sum + hall.released, 0);
   t.diagnostic(
     `${points} points, ${kills} kills, ${acknowledged} cases acknowledged, ${resubmitted} submitted again, ${released} released by a person; ` +
-      `lost ${damage.lost.length}, doubled ${damage.doubled.length}, out of order ${damage.outOfOrder.length}, stuck ${damage.stuck.length}; ` +
+      `lost ${damage.lost.length}, doubled ${damage.doubled.length}, out of order ${damage.outOfOrder.length}, stuck ${damage.stuck.length}, not heard of ${unheard.length}; ` +
       `${Math.round((Date.now() - started) / 1_000)} s`,
   );
   for (const one of missed) t.diagnostic(`never reached: ${one}`);
@@ -229,6 +236,7 @@ export async function survived(
     (line) => !line.includes('parked: a person must look at it') || line.includes('"code":"mapping"'),
   );
   assert.deepEqual(strange, []);
-  assert.deepEqual({ ...damage, failed }, { lost: [], doubled: [], outOfOrder: [], stuck: [], failed: [] });
+  const none = { lost: [], doubled: [], outOfOrder: [], stuck: [], unheard: [], failed: [] };
+  assert.deepEqual({ ...damage, unheard, failed }, none);
   assert.ok(kills >= points * 0.9, `${kills} kills of ${points}`);
 }
