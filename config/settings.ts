@@ -26,7 +26,7 @@ export interface Settings {
     readonly lockTimeoutMs: number;
   };
   readonly amqpUrl?: string;
-  readonly bus: { readonly prefix: string };
+  readonly bus: { readonly prefix: string; readonly events: boolean };
   /** GB/T 2260, 6 digits; case numbers begin with it. */
   readonly region: string;
   readonly logLevel: 'error' | 'warn' | 'info' | 'debug';

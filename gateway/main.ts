@@ -90,8 +90,9 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
   const sessions = sessionBook({ shared, clock, node: randomUUID(), key: settings.holderHashKey });
   const connected = connect(parties, settings, { clock, log, sessions, numbers: shared });
 
-  // Without a broker nobody can learn of anything, so nothing is written down for others.
-  const publicEvents = settings.amqpUrl === undefined ? undefined : makePublicEvents({ clock, hashOf });
+  // Where nobody can learn of anything, or wants to, nothing is written down for others.
+  const tells = settings.amqpUrl !== undefined && settings.bus.events;
+  const publicEvents = tells ? makePublicEvents({ clock, hashOf }) : undefined;
   // Other nodes may wake this one before it is all there.
   let delivery: Delivery | undefined;
   let events: EventRelay | undefined;

@@ -252,9 +252,37 @@ for (const engines of COMBINATIONS.filter(({ store }) => store === 'SQLite')) {
     const view = await hall.ends(await hall.submit(deedTax()));
     if (all !== undefined) await told(all, view);
     await world.gateway.stop();
-    const db = new DatabaseSync(file, { readOnly: true });
-    const { n } = db.prepare('select count(*) as n from public_events').get() as { n: number };
-    db.close();
-    assert.equal(n, 0);
+    assert.equal(written(file), 0);
   });
 }
+
+/** Events that wait in a store which nobody has open. */
+function written(file: string): number {
+  const db = new DatabaseSync(file, { readOnly: true });
+  const { n } = db.prepare('select count(*) as n from public_events').get() as { n: number };
+  db.close();
+  return n;
+}
+
+test('left out by the settings: cases go on, nothing is written, and what was written before is still sent', async (t) => {
+  const engines: Engines = { store: 'SQLite', bus: 'RabbitMQ' };
+  const skip = await lacking(engines);
+  if (skip !== false) return t.skip(skip);
+  const { world, hall, bind } = await worldOn(t, engines);
+  const { settings } = world;
+  const file = path.join(settings.dataDir, 'onewindow.db');
+  // Without a broker that answers, what is told stays in the store.
+  await world.restart({ ...settings, amqpUrl: `amqp://guest:guest@127.0.0.1:${await freePort()}` });
+  const before = await hall.submit(deedTax());
+  await world.gateway.stop();
+  assert.ok(written(file) > 0);
+  const all = await bind('#');
+  world.gateway = await start({ ...settings, bus: { ...settings.bus, events: false } }, { log: silent });
+  const after = await hall.submit(deedTax());
+  for (const caseNo of [before, after]) await hall.ends(caseNo, 30_000);
+  await until(() => all.of(before).length > 0 || undefined, 20_000, 'what was written before');
+  await world.gateway.stop();
+  assert.equal(written(file), 0);
+  assert.ok(all.of(before).every((event) => kindOf(event) === 'case.accepted' || kindOf(event) === 'case.progressed'));
+  assert.deepEqual(all.of(after), []);
+});

@@ -105,7 +105,7 @@ function failures(broker: RabbitNode): void {
   test('cases go through while the broker is away; when it is back, others hear of all of it', async (t) => {
     const world = await startWorld({
       engines: { store: 'SQLite', bus: 'in-process bus' },
-      over: { amqpUrl: broker.url, bus: { prefix: 'away' }, delivery: DELIVERY },
+      over: { amqpUrl: broker.url, bus: { prefix: 'away', events: true }, delivery: DELIVERY },
     });
     t.after(() => world.stop());
     const hall = new Follower(world);

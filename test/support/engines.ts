@@ -55,7 +55,7 @@ export async function begun({ store, bus }: Engines): Promise<Begun> {
   return {
     over: {
       ...(database === undefined ? {} : { databaseUrl: database.url }),
-      ...(broker === undefined ? {} : { amqpUrl: broker, bus: { prefix } }),
+      ...(broker === undefined ? {} : { amqpUrl: broker, bus: { prefix, events: true } }),
     },
     async end(lanes) {
       await database?.drop();
