@@ -9,7 +9,7 @@ import type { Many, Tx } from './group.ts';
 import type { StoreParts } from './parts.ts';
 import { places } from './places.ts';
 import { compilable, inserting, prepared, textOf } from './prepared.ts';
-import { type CaseRow, caseOf, changed } from './rows.ts';
+import { type CaseRow, caseOf, changed, partiesOf } from './rows.ts';
 import type { Place } from './tables.ts';
 
 type Accepted = Awaited<ReturnType<CaseStore['accept']>>;
@@ -21,7 +21,6 @@ const CASE_COLUMNS = [
   'body_hash',
   'query_code',
   'item_code',
-  'parties',
   'state',
   'held',
   'messages',
@@ -64,6 +63,10 @@ export function makeCases({
     into: 'cases',
     columns: CASE_COLUMNS,
     unlessTaken: APPLICATION,
+  });
+  const insertParties = inserting(db, dialect, {
+    into: 'case_parties',
+    columns: ['party', 'accepted_at', 'case_no'],
   });
 
   const owing = prepared((p: { now: Millis; limit: number }) =>
@@ -164,7 +167,11 @@ export function makeCases({
     }
     const fresh = opened.filter(({ one }) => !taken.has(one));
     if (fresh.length !== written) throw new Error('cases were left out whose application numbers are free');
+    const parties = fresh.flatMap(({ caseNo, record: { acceptedAt, steps } }) =>
+      partiesOf({ case_no: caseNo, accepted_at: acceptedAt, steps }),
+    );
     await Promise.all([
+      tx.write(...insertParties(parties)),
       book.note(tx, fresh),
       book.send(
         tx,
@@ -214,7 +221,6 @@ function caseRow(one: NewCase, record: CaseRecord, change: Change) {
     body_hash: one.bodyHash,
     query_code: record.queryCode,
     item_code: record.submission.itemCode,
-    parties: `|${[...new Set(record.steps.map(({ party }) => party))].join('|')}|`,
     state: record.state,
     held: record.held ? 1 : 0,
     messages: record.messages,

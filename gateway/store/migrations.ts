@@ -1,6 +1,7 @@
 import { type ColumnDefinitionBuilder, Kysely, type Migration, Migrator, sql } from 'kysely';
 import type { StoreDialect } from './dialect.ts';
 import { columnsOf, KEPT_DAYS } from './ledger-columns.ts';
+import { partiesOf } from './rows.ts';
 import type { Tables } from './tables.ts';
 import { NotOpened } from './unavailable.ts';
 
@@ -304,7 +305,51 @@ export function migrations(dialect: StoreDialect): Record<string, Migration> {
           .execute();
       },
     },
+
+    '008-case-searches': {
+      async up(db: Kysely<unknown>) {
+        await db.schema
+          .createTable('case_parties')
+          .addColumn('party', 'text', (c) => c.notNull())
+          .addColumn('accepted_at', integer, (c) => c.notNull())
+          .addColumn('case_no', 'text', (c) => c.notNull())
+          .addPrimaryKeyConstraint('case_parties_key', ['party', 'accepted_at', 'case_no'])
+          .modifyEnd(keyedTable)
+          .execute();
+        await fillParties(db as Kysely<Tables>);
+        await db.schema.alterTable('cases').dropColumn('parties').execute();
+        // In the order of reading, as those of the ledger.
+        for (const [name, column] of [
+          ['cases_app', 'app_key'],
+          ['cases_item', 'item_code'],
+        ] as const)
+          await db.schema.createIndex(name).on('cases').columns([column, 'accepted_at', 'seq']).execute();
+        await db.schema.createIndex('cases_application_no').on('cases').column('application_no').execute();
+      },
+    },
   };
+}
+
+/** Of cases that were accepted before their parties could be searched by. */
+async function fillParties(db: Kysely<Tables>): Promise<void> {
+  for (let after = 0; ; ) {
+    const rows = await db
+      .selectFrom('cases')
+      .select(['seq', 'case_no', 'accepted_at', 'steps'])
+      .where('seq', '>', after)
+      .orderBy('seq')
+      .limit(1_000)
+      .execute();
+    const parties = rows.flatMap(({ steps, ...row }) => partiesOf({ ...row, steps: JSON.parse(steps) }));
+    for (let from = 0; from < parties.length; from += 1_000)
+      await db
+        .insertInto('case_parties')
+        .values(parties.slice(from, from + 1_000))
+        .execute();
+    const last = rows.at(-1);
+    if (last === undefined) return;
+    after = last.seq;
+  }
 }
 
 /** Of what was written before there were columns to search by. */

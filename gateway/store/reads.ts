@@ -55,21 +55,32 @@ export function makeReads({ db, dialect }: Pick<StoreParts, 'db' | 'dialect'>): 
 
     /** Newest first; `since` is included, `until` is not. */
     async cases(filter) {
-      let query = db.selectFrom('cases').selectAll();
+      // A party's cases are walked along in its own rows, which have the same times.
+      const { party: own } = filter;
+      const at = sql.ref<number>(own === undefined ? 'cases.accepted_at' : 'case_parties.accepted_at');
+      let query = db
+        .selectFrom('cases')
+        .selectAll('cases')
+        .$if(own !== undefined, (cases) =>
+          cases
+            .innerJoin('case_parties', 'case_parties.case_no', 'cases.case_no')
+            .where('case_parties.party', '=', own ?? ''),
+        );
       if (filter.state !== undefined) query = query.where('state', '=', filter.state);
       if (filter.itemCode !== undefined) query = query.where('item_code', '=', filter.itemCode);
       if (filter.applicationNo !== undefined) query = query.where('application_no', '=', filter.applicationNo);
       if (filter.appKey !== undefined) query = query.where('app_key', '=', filter.appKey);
-      if (filter.party !== undefined) query = query.where('parties', 'like', `%|${filter.party}|%`);
-      if (filter.since !== undefined) query = query.where('accepted_at', '>=', filter.since);
-      if (filter.until !== undefined) query = query.where('accepted_at', '<', filter.until);
+      if (filter.since !== undefined) query = query.where(at, '>=', filter.since);
+      if (filter.until !== undefined) query = query.where(at, '<', filter.until);
       if (filter.cursor !== undefined) {
-        const [at, seq] = keyOf(filter.cursor, 2) as [number, number];
-        query = query.where((e) => e(e.refTuple('accepted_at', 'seq'), '<', e.tuple(at, seq)));
+        const [time, seq] = keyOf(filter.cursor, 2) as [number, number];
+        query = query
+          .where(at, '<=', time)
+          .where((e) => e(e.refTuple('cases.accepted_at', 'cases.seq'), '<', e.tuple(time, seq)));
       }
       const rows = await query
-        .orderBy('accepted_at', 'desc')
-        .orderBy('seq', 'desc')
+        .orderBy(at, 'desc')
+        .orderBy('cases.seq', 'desc')
         .limit(filter.limit + 1)
         .modifyEnd(dialect.anew)
         .execute();

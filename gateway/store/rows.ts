@@ -28,6 +28,17 @@ export function caseOf(row: CaseRow): CaseRecord {
   };
 }
 
+/** The rows by which each party of a case finds it. */
+export function partiesOf({
+  case_no,
+  accepted_at,
+  steps,
+}: Pick<CaseRow, 'case_no' | 'accepted_at'> & {
+  readonly steps: readonly Pick<Step, 'party'>[];
+}): readonly Tables['case_parties'][] {
+  return [...new Set(steps.map(({ party }) => party))].map((party) => ({ party, accepted_at, case_no }));
+}
+
 export function envelopeOf(row: EnvelopeRow): Envelope {
   return {
     id: row.id,

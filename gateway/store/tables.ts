@@ -24,8 +24,6 @@ export interface Tables {
     body_hash: string;
     query_code: string;
     item_code: string;
-    /** `|a|b|`: the parties of its steps, for the filter. */
-    parties: string;
     state: string;
     held: number;
     /** How many messages to the window there were. */
@@ -44,6 +42,12 @@ export interface Tables {
     /** When what it owes is tried again; null when it owes nothing. */
     owed_due: number | null;
     owed_asked: Generated<number>;
+  };
+  /** A case once for each party of its steps: what a department sees, newest first. */
+  case_parties: {
+    party: string;
+    accepted_at: number;
+    case_no: string;
   };
   envelopes: {
     /** Order of arrival: the age that `lease` goes by. */

@@ -160,6 +160,11 @@ for (const ground of grounds) {
         const again = await store.accept(newCase({ applicationNo: row.application_no }));
         assert.deepEqual([again.seenBefore, again.record.caseNo], [true, row.case_no]);
       }
+      for (const party of [TEA, 'hall', 'nobody']) {
+        const { rows } = await store.cases({ party, limit: 50 });
+        const of = released.tables.cases.filter((row) => row.parties.includes(`|${party}|`));
+        assert.deepEqual(rows.map(({ caseNo }) => caseNo).sort(), of.map((row) => row.case_no).sort());
+      }
       const { record } = await store.accept(newCase({ applicationNo: 'new' }));
       assert.ok(Number(record.caseNo.slice(PREFIX.length)) > released.tables.cases.length, record.caseNo);
       assert.equal(
