@@ -37,7 +37,7 @@ const LIMIT = 1_000;
 const CONFIRM_MS = 10_000;
 const CLOSE_MS = 5_000;
 /** A quorum queue can be published to a moment before it has a leader, and refuses then as a full one does; a full one refuses still after these rests. */
-const LEADER_MS = [50, 150, 600];
+const LEADER_MS = [50, 150, 500, 1_500];
 const LANE = /^[a-z][a-z0-9-]{1,30}$/;
 
 /**
