@@ -115,8 +115,17 @@ describe('the slots of a party over several nodes', () => {
     assert.equal(await free(), 2);
     await clock.pass(150);
     assert.equal(await free(), 2, 'kept for the next call');
-    await clock.pass(300);
+    await clock.pass(1_000);
     assert.equal(await free(), 4);
+  });
+
+  test('and at once when another says that it waits', async (t) => {
+    const { clock, node } = await party(t, 1);
+    const [one, two] = [node('one'), node('two')];
+    assert.equal(await waited(clock, one.call(20)), true);
+    const begun = clock.now();
+    assert.equal(await waited(clock, two.call(20)), true);
+    assert.ok(clock.now() - begun < 200, `${clock.now() - begun} ms`);
   });
 
   test('a node that always has callers hands on as soon as it hears that others wait', async (t) => {

@@ -40,8 +40,8 @@ const WANTED = 'slotsWanted';
 const FREED = 'slotFreed';
 /** Beyond two calls, for the way to the store and the clocks. */
 const SPARE_MS = 5_000;
-/** A slot that nobody here needs is kept so long for the next one who does. */
-const IDLE_MS = 250;
+/** A slot that nobody here needs is kept so long for the next one who does, unless others say that they wait. */
+const IDLE_MS = 1_000;
 /** How long a slot stays on a node where somebody always waits: while others are known to wait too, and (should their word be lost) at most. */
 const TURN_MS = { contested: 300, most: 10_000 };
 /** A node that gave a slot up for others asks for none so long. */
