@@ -17,9 +17,9 @@ import type { Bus } from '../contracts/ports/bus.ts';
 import type { Stale } from '../contracts/ports/certificate.ts';
 import { type Clock, wallClock } from '../contracts/ports/clock.ts';
 import { Unfit } from '../contracts/ports/contract.ts';
+import type { Coordination } from '../contracts/ports/coordination.ts';
 import type { Party } from '../contracts/ports/envelope.ts';
 import type { Logger } from '../contracts/ports/logger.ts';
-import type { Shared } from '../contracts/ports/shared.ts';
 import { EVERY_LANE, PUBLIC_EVENTS, type Store } from '../contracts/ports/store.ts';
 import { BrokerRefused } from './bus/connection.ts';
 import { EventRelay } from './bus/event-relay.ts';
@@ -80,7 +80,7 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
   const catalogue = await loadItems(folders.items, { parties: parties.map(({ party }) => party), types });
   const hashOf = hashingHolders(settings.holderHashKey);
   // Settings are judged before anything is opened; the parties are called, and ask the store, only after that.
-  const shared: Pick<Shared, 'claim' | 'unclaim' | 'keep' | 'kept' | 'reserve'> = {
+  const shared: Pick<Coordination, 'claim' | 'unclaim' | 'keep' | 'kept' | 'reserve'> = {
     claim: (...what) => store.claim(...what),
     unclaim: (...what) => store.unclaim(...what),
     keep: (...what) => store.keep(...what),

@@ -1,7 +1,7 @@
 import type { Clock } from '../../contracts/ports/clock.ts';
+import type { Coordination } from '../../contracts/ports/coordination.ts';
 import type { Millis, Party } from '../../contracts/ports/envelope.ts';
 import { Fault } from '../../contracts/ports/fault.ts';
-import type { Shared } from '../../contracts/ports/shared.ts';
 
 const OFFSET = 8 * 3_600_000;
 const DAY = 86_400_000;
@@ -25,7 +25,7 @@ interface Stock {
 export function sharedSequences(
   party: Party,
   clock: Clock,
-  numbers: Pick<Shared, 'reserve'>,
+  numbers: Pick<Coordination, 'reserve'>,
 ): (digits: number) => string | Promise<string> {
   const stocks = new Map<number, Stock>();
   const fetching = new Map<number, Promise<void>>();

@@ -8,10 +8,10 @@ import type {
 } from './certificate.ts';
 import type { Clock } from './clock.ts';
 import type { PublishedContract } from './contract.ts';
+import type { Coordination } from './coordination.ts';
 import type { ContractName, Envelope, Json, JsonObject, Message, Party, Receipt, Words } from './envelope.ts';
 import type { Logger } from './logger.ts';
 import type { SessionBook } from './session-book.ts';
-import type { Shared } from './shared.ts';
 import type { AwaitedAnswer } from './store.ts';
 
 /** Given to every call of an adapter. `signal` aborts it: the adapter must then let go of its sockets at once. */
@@ -145,5 +145,5 @@ export interface PartyMeans {
   readonly clock: Clock;
   readonly log: Logger;
   readonly sessions?: SessionBook;
-  readonly numbers?: Pick<Shared, 'reserve'>;
+  readonly numbers?: Pick<Coordination, 'reserve'>;
 }

@@ -1,10 +1,10 @@
 import type { Advance, CaseEvent, CaseRecord, Change, EnvelopeView } from './case.ts';
 import type { HandedOutFiles, Ledger, Mandates, Register, Stale, UseTickets } from './certificate.ts';
+import type { Coordination } from './coordination.ts';
 import type { Envelope, EnvelopeState, Message, Millis, Party, Receipt } from './envelope.ts';
 import type { Fault } from './fault.ts';
 import type { NewsCarrier } from './news.ts';
 import type { PublicEvents } from './public-event.ts';
-import type { Shared } from './shared.ts';
 
 /**
  * The store remembers. Each method is ONE durable transaction, named for what happened; when its promise resolves the
@@ -13,7 +13,7 @@ import type { Shared } from './shared.ts';
  *   intake      accept, collected, corrected, withdrawn
  *   delivery    lease, delivered, refused, postponed, parked, returned, laneParked, awaiting
  *   a person    released, cancelled, paused, resumed, held, unheld
- *   all nodes   allot, claim, keep, reserve: what they know together (`Shared`)
+ *   all nodes   allot, claim, keep, reserve: what they know together (`Coordination`)
  *   the bus     tell, unpublished, published, giveUp: events for others (`PublicEvents`)
  *   anybody     the reads
  *
@@ -31,7 +31,7 @@ export type Store = CaseStore &
   HandedOutFiles &
   Nonces &
   PublicEvents &
-  Shared & {
+  Coordination & {
     /** Where nodes share the database: news between them through it, for a bus that reaches no further than its process. */
     readonly news?: NewsCarrier;
     close(): Promise<void>;

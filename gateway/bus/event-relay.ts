@@ -1,12 +1,12 @@
 import type { Clock } from '../../contracts/ports/clock.ts';
+import type { Coordination } from '../../contracts/ports/coordination.ts';
 import type { Logger } from '../../contracts/ports/logger.ts';
 import { type EventExchange, MOST_PUBLISHED, type PublicEvents } from '../../contracts/ports/public-event.ts';
-import type { Shared } from '../../contracts/ports/shared.ts';
 import { cloudEvent } from './cloud-event.ts';
 import { within } from './within.ts';
 
 export interface EventRelayParts {
-  readonly store: Pick<PublicEvents, 'unpublished' | 'published' | 'giveUp'> & Pick<Shared, 'claim' | 'unclaim'>;
+  readonly store: Pick<PublicEvents, 'unpublished' | 'published' | 'giveUp'> & Pick<Coordination, 'claim' | 'unclaim'>;
   readonly exchange: EventExchange;
   /** Of the CloudEvents: `/onewindow/331124`. */
   readonly source: string;

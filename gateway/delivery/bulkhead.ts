@@ -8,8 +8,8 @@ interface Place {
 }
 
 /**
- * At most as many calls at a time as there are slots. Who comes when all are taken waits in the line of its kind, first come first served; a slot that comes free goes to
- * each line in turn, so that a flood of one kind keeps no other out. Every line is bounded, and so is every wait.
+ * At most as many calls at a time as there are slots. Who comes when all are taken waits in the line of its kind, first come first served; a slot that comes
+ * free goes to each line in turn, so that a flood of one kind keeps no other out. Every line is bounded, and so is every wait.
  */
 export class Bulkhead {
   readonly #slots: Slots;

@@ -3,9 +3,9 @@ import { describe, type TestContext, test } from 'node:test';
 import type { Call, Terms } from '../../contracts/ports/adapter.ts';
 import type { Bus } from '../../contracts/ports/bus.ts';
 import type { Clock } from '../../contracts/ports/clock.ts';
+import type { Coordination } from '../../contracts/ports/coordination.ts';
 import { Fault, type FaultDetail, type FaultKind } from '../../contracts/ports/fault.ts';
 import { silent as quiet } from '../../contracts/ports/logger.ts';
-import type { Shared } from '../../contracts/ports/shared.ts';
 import { type LogLine, logInto, metricsInto, partyFacts, words } from '../../test/support/party.ts';
 import { settle, VirtualClock } from '../../test/support/virtual-clock.ts';
 import { inProcessBus } from '../bus/in-process.ts';
@@ -39,7 +39,7 @@ async function nodes(t: TestContext, terms: Partial<Terms> = {}, bus: Pick<Bus, 
   const clock = new VirtualClock(t);
   const store = await openStore({ file: ':memory:', clock, log: quiet });
   t.after(() => store.close());
-  const node = (name: string, shared: Shared = store) => oneGuard(t, { clock, terms, shared, bus, node: name });
+  const node = (name: string, shared: Coordination = store) => oneGuard(t, { clock, terms, shared, bus, node: name });
   return { clock, store, node };
 }
 

@@ -1,12 +1,12 @@
 import CircuitBreaker from 'opossum';
 import type { Call, PartyFacts } from '../../contracts/ports/adapter.ts';
 import type { Clock } from '../../contracts/ports/clock.ts';
+import type { Coordination } from '../../contracts/ports/coordination.ts';
 import type { Millis, Reason } from '../../contracts/ports/envelope.ts';
 import { FAULT_POLICY, Fault } from '../../contracts/ports/fault.ts';
 import type { Logger } from '../../contracts/ports/logger.ts';
 import type { BreakerState, Metrics, OperationGroup } from '../../contracts/ports/observe.ts';
 import type { DepartmentView } from '../../contracts/ports/services.ts';
-import type { Shared } from '../../contracts/ports/shared.ts';
 import { Bulkhead } from './bulkhead.ts';
 import { opensAt } from './hours.ts';
 import { Quota } from './quota.ts';
@@ -15,7 +15,7 @@ import { SharedSlots } from './shared-slots.ts';
 import { ownSlots } from './slots.ts';
 
 export interface GuardParts extends RumourParts {
-  readonly shared: Shared;
+  readonly shared: Coordination;
   readonly metrics: Pick<Metrics, 'called' | 'fault' | 'breaker'>;
 }
 

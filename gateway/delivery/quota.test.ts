@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import type { Terms } from '../../contracts/ports/adapter.ts';
+import type { Coordination } from '../../contracts/ports/coordination.ts';
 import { Fault } from '../../contracts/ports/fault.ts';
 import { silent } from '../../contracts/ports/logger.ts';
-import type { Shared } from '../../contracts/ports/shared.ts';
 import { HandClock } from '../../test/support/hand-clock.ts';
 import { openStore } from '../store/open.ts';
 import { Quota } from './quota.ts';
@@ -14,7 +14,7 @@ async function nodes(t: TestContext, terms: QuotaTerms, start: string) {
   const clock = new HandClock(Date.parse(start));
   const store = await openStore({ file: ':memory:', clock, log: silent });
   t.after(() => store.close());
-  const node = (shared: Pick<Shared, 'allot' | 'allotted'> = store) =>
+  const node = (shared: Pick<Coordination, 'allot' | 'allotted'> = store) =>
     new Quota({ party: 'tea-office', terms, clock, shared });
   return { clock, store, node };
 }

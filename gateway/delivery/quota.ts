@@ -1,8 +1,8 @@
 import type { Terms } from '../../contracts/ports/adapter.ts';
 import type { Clock } from '../../contracts/ports/clock.ts';
+import type { Coordination } from '../../contracts/ports/coordination.ts';
 import type { Millis, Party } from '../../contracts/ports/envelope.ts';
 import { Fault } from '../../contracts/ports/fault.ts';
-import type { Shared } from '../../contracts/ports/shared.ts';
 
 const SPAN = { minute: 60_000, day: 86_400_000 };
 /** The name of a span: local time without what is smaller than it. */
@@ -17,7 +17,7 @@ export interface QuotaParts {
   readonly party: Party;
   readonly terms: NonNullable<Terms['quota']>;
   readonly clock: Clock;
-  readonly shared: Pick<Shared, 'allot' | 'allotted'>;
+  readonly shared: Pick<Coordination, 'allot' | 'allotted'>;
 }
 
 /**

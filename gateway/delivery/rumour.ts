@@ -1,17 +1,17 @@
 import type { PartyFacts } from '../../contracts/ports/adapter.ts';
 import type { Bus } from '../../contracts/ports/bus.ts';
 import type { Clock } from '../../contracts/ports/clock.ts';
+import type { Coordination } from '../../contracts/ports/coordination.ts';
 import type { Millis } from '../../contracts/ports/envelope.ts';
 import type { Logger } from '../../contracts/ports/logger.ts';
 import type { News } from '../../contracts/ports/news.ts';
 import type { OperationGroup } from '../../contracts/ports/observe.ts';
-import type { Shared } from '../../contracts/ports/shared.ts';
 
 export interface RumourParts {
   readonly facts: PartyFacts;
   readonly clock: Clock;
   readonly log: Logger;
-  readonly shared: Pick<Shared, 'claim' | 'unclaim'>;
+  readonly shared: Pick<Coordination, 'claim' | 'unclaim'>;
   readonly bus: Pick<Bus, 'announce' | 'hear'>;
   /** A name of this process that no other has. */
   readonly node: string;

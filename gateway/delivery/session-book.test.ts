@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
+import type { Coordination } from '../../contracts/ports/coordination.ts';
 import { silent } from '../../contracts/ports/logger.ts';
-import type { Shared } from '../../contracts/ports/shared.ts';
 import { HandClock } from '../../test/support/hand-clock.ts';
 import { openStore } from '../store/open.ts';
 import { sessionBook } from './session-book.ts';
@@ -15,7 +15,7 @@ async function books(t: TestContext) {
   const store = await openStore({ file: ':memory:', clock, log: silent });
   t.after(() => store.close());
   const written: { place: string; value: string }[] = [];
-  const shared: Shared = {
+  const shared: Coordination = {
     ...store,
     keep: (place, value, until) => {
       written.push({ place, value });

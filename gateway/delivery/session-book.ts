@@ -1,13 +1,13 @@
 import { createCipheriv, createDecipheriv, createHmac, hkdfSync, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { Clock } from '../../contracts/ports/clock.ts';
+import type { Coordination } from '../../contracts/ports/coordination.ts';
 import type { KeptSession, SessionBook, SessionOf } from '../../contracts/ports/session-book.ts';
-import type { Shared } from '../../contracts/ports/shared.ts';
 
 /** SM4 has keys and blocks of 16 bytes, HMAC-SM3 one of 32. */
 const BYTES = { key: 16, iv: 16, mac: 32 };
 
 export interface SessionBookParts {
-  readonly shared: Pick<Shared, 'claim' | 'unclaim' | 'keep' | 'kept'>;
+  readonly shared: Pick<Coordination, 'claim' | 'unclaim' | 'keep' | 'kept'>;
   readonly clock: Clock;
   readonly node: string;
   /** The deployment's own, 32 bytes in hex: the keys of the seal are derived from it, so that no node needs another secret. */

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { describe, type TestContext, test } from 'node:test';
 import fc from 'fast-check';
 import type { Bus } from '../../contracts/ports/bus.ts';
+import type { Coordination } from '../../contracts/ports/coordination.ts';
 import type { Millis } from '../../contracts/ports/envelope.ts';
 import { Fault } from '../../contracts/ports/fault.ts';
 import { silent } from '../../contracts/ports/logger.ts';
-import type { Shared } from '../../contracts/ports/shared.ts';
 import { settle, VirtualClock } from '../../test/support/virtual-clock.ts';
 import { inProcessBus } from '../bus/in-process.ts';
 import { openStore } from '../store/open.ts';
@@ -25,7 +25,7 @@ async function party(t: TestContext, slots: number, bus: Carrier = inProcessBus(
   let claims = 0;
   let inside = 0;
   let most = 0;
-  const shared: Pick<Shared, 'claim' | 'unclaim'> = {
+  const shared: Pick<Coordination, 'claim' | 'unclaim'> = {
     async claim(...what) {
       claims += 1;
       return store.claim(...what);
@@ -33,7 +33,7 @@ async function party(t: TestContext, slots: number, bus: Carrier = inProcessBus(
     unclaim: store.unclaim,
   };
 
-  function node(name: string, over: Pick<Shared, 'claim' | 'unclaim'> = shared) {
+  function node(name: string, over: Pick<Coordination, 'claim' | 'unclaim'> = shared) {
     let calls = 0;
     const parts = { party: 'tea-office', slots, callMs: CALL_MS, clock, log: silent, shared: over, bus, node: name };
     const bulkhead = new Bulkhead({

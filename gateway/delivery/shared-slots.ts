@@ -1,10 +1,10 @@
 import type { Bus } from '../../contracts/ports/bus.ts';
 import type { Clock } from '../../contracts/ports/clock.ts';
+import type { Coordination } from '../../contracts/ports/coordination.ts';
 import type { Millis, Party } from '../../contracts/ports/envelope.ts';
 import { Fault } from '../../contracts/ports/fault.ts';
 import type { Logger } from '../../contracts/ports/logger.ts';
 import type { News } from '../../contracts/ports/news.ts';
-import type { Shared } from '../../contracts/ports/shared.ts';
 import type { Line, Slots } from './slots.ts';
 
 export interface SharedSlotsParts {
@@ -14,7 +14,7 @@ export interface SharedSlotsParts {
   readonly callMs: number;
   readonly clock: Clock;
   readonly log: Logger;
-  readonly shared: Pick<Shared, 'claim' | 'unclaim'>;
+  readonly shared: Pick<Coordination, 'claim' | 'unclaim'>;
   readonly bus: Pick<Bus, 'announce' | 'hear'>;
   /** A name of this process that no other has. */
   readonly node: string;
@@ -30,7 +30,7 @@ export interface SharedSlotsParts {
  */
 interface Slot {
   state: 'atHand' | 'inUse' | 'stale' | 'leaving';
-  until: Millis;
+  readonly until: Millis;
   /** Since when it has been this node's, without a pause. */
   readonly since: Millis;
   stopIdle: () => void;

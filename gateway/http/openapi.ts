@@ -10,7 +10,7 @@ const TAGS: { readonly [tag in Tag]: Words } = {
   departments: { zh: '部门', en: 'Departments' },
   catalogue: { zh: '事项与契约', en: 'Items and contracts' },
   queue: { zh: '人工队列', en: 'A person’s queue' },
-  health: { zh: '健康', en: 'Health' },
+  probes: { zh: '探测', en: 'Probes' },
 };
 
 const INTRODUCTION = `县级一窗受理的数据总线。One submission in, checked, routed to the departments in their lawful order, followed until every one has answered.

@@ -25,7 +25,7 @@ interface Described {
   readonly replies: { readonly [status: number]: Reply };
 }
 
-export type Tag = 'cases' | 'certificates' | 'departments' | 'catalogue' | 'queue' | 'health';
+export type Tag = 'cases' | 'certificates' | 'departments' | 'catalogue' | 'queue' | 'probes';
 
 interface Reply {
   readonly words: Words;

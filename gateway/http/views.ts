@@ -243,31 +243,41 @@ function whenDown(of: WhenDown = { do: 'required' }) {
   }
 }
 
+/** A material of an item's list; what is said of the sources of its certificate is the caller's. */
+function materialView<S>(
+  { code, title, from, required, when, certificate }: Item['materials'][number],
+  sourceView: (source: Party, type: string) => S,
+) {
+  return {
+    code,
+    title: words(title),
+    from,
+    required,
+    conditional: when !== undefined,
+    certificate:
+      certificate === undefined
+        ? null
+        : {
+            type: certificate.type,
+            title: words(certificate.title),
+            sources: certificate.sources.map((source) => sourceView(source, certificate.type)),
+            fields: certificate.fields,
+            whenDown: whenDown(certificate.whenDown),
+          },
+  };
+}
+
 /** What a clerk reads before the applicant speaks: which materials come by themselves, from where, and whether that works now. */
 export function materialsView(item: Item, now: (source: Party, type: string) => SourceState) {
   return {
     itemCode: item.code,
     title: words(item.title),
-    materials: item.materials.map(({ code, title, from, required, when, certificate }) => ({
-      code,
-      title: words(title),
-      from,
-      required,
-      conditional: when !== undefined,
-      certificate:
-        certificate === undefined
-          ? null
-          : {
-              type: certificate.type,
-              title: words(certificate.title),
-              sources: certificate.sources.map((source) => {
-                const state = now(source, certificate.type);
-                return { source, title: words(state.title), state: state.state };
-              }),
-              fields: certificate.fields,
-              whenDown: whenDown(certificate.whenDown),
-            },
-    })),
+    materials: item.materials.map((material) =>
+      materialView(material, (source, type) => {
+        const { title, state } = now(source, type);
+        return { source, title: words(title), state };
+      }),
+    ),
   };
 }
 
@@ -275,23 +285,7 @@ export function itemView(item: Item) {
   return {
     ...itemRow(item),
     basis: item.basis,
-    materials: item.materials.map(({ code, title, from, required, when, certificate }) => ({
-      code,
-      title: words(title),
-      from,
-      required,
-      conditional: when !== undefined,
-      certificate:
-        certificate === undefined
-          ? null
-          : {
-              type: certificate.type,
-              title: words(certificate.title),
-              sources: certificate.sources,
-              fields: certificate.fields,
-              whenDown: whenDown(certificate.whenDown),
-            },
-    })),
+    materials: item.materials.map((material) => materialView(material, (source) => source)),
     route: item.route.map(({ no, title, party, contract, after, blocking, when }) => ({
       no,
       title: words(title),

@@ -10,6 +10,7 @@ import { makeCaseBook } from './casebook.ts';
 import { makeCases } from './cases.ts';
 import { makeCertificateStore } from './certificates.ts';
 import { makeCollected } from './collected.ts';
+import { makeCoordination } from './coordination.ts';
 import { makeDesk } from './desk.ts';
 import type { BetweenNodes, StoreDialect } from './dialect.ts';
 import { Group } from './group.ts';
@@ -22,7 +23,6 @@ import type { StoreParts } from './parts.ts';
 import { type PostgresOptions, postgres } from './postgres.ts';
 import { makePublicEvents } from './public-events.ts';
 import { makeReads } from './reads.ts';
-import { makeShared } from './shared.ts';
 import { sqlite } from './sqlite.ts';
 import type { Tables } from './tables.ts';
 import { makeUsedNonces } from './used-nonces.ts';
@@ -114,7 +114,7 @@ export async function storeOver(
     ...makeReads(parts),
     ...makeLedger(parts),
     ...makeCertificateStore(parts),
-    ...makeShared(parts),
+    ...makeCoordination(parts),
     ...makePublicEvents(parts),
     ...(between === undefined ? { firstUse: nonces.firstUse } : makeUsedNonces(db, dialect, between, { clock, log })),
     ...(between === undefined

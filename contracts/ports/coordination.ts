@@ -3,7 +3,7 @@ import type { Millis, Party } from './envelope.ts';
 /**
  * What all nodes of one gateway know together, kept in the store. Each method is one durable transaction; one row a key, so that it stays small.
  */
-export interface Shared {
+export interface Coordination {
   /** There is but one node: what it counts in its memory is counted over all of them. */
   readonly alone: boolean;
   /**

@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
+import type { Coordination } from '../../contracts/ports/coordination.ts';
 import type { Millis } from '../../contracts/ports/envelope.ts';
-import type { Shared } from '../../contracts/ports/shared.ts';
 import type { StoreParts } from './parts.ts';
 import { prepared } from './prepared.ts';
 
@@ -17,7 +17,7 @@ const ALLOTMENT_LASTS_MS = 2 * 86_400_000;
  * is held for that statement alone. That is also why these do not share the group's transactions: a row that every node wants would then be held while
  * 128 other operations run, and two such transactions could wait for each other.
  */
-export function makeShared({ db, dialect, clock, log }: StoreParts): Shared {
+export function makeCoordination({ db, dialect, clock, log }: StoreParts): Coordination {
   const allot = prepared((p: { party: string; period: string; limit: number; most: number; ends_at: Millis }) =>
     db
       .insertInto('allotments')
