@@ -302,7 +302,7 @@ if (wanted('postgres')) {
       ...unmet(
         alone / peer,
         5,
-        'The aim against pg-boss is not met: over HTTP it cannot be, since the route without any store is hardly faster than that; without HTTP a case is its row, its parties, its event and its envelope where a job is one row.',
+        'The aim against pg-boss is not met: over HTTP it cannot be, since even the route that accepts nothing is far from five times as fast; without HTTP a case is its row, its parties, its event and its envelope where a job is one row.',
       ),
     );
   }
@@ -367,7 +367,7 @@ if (wanted('rabbitmq')) {
       ...unmet(
         ours / raw,
         0.25,
-        'The aim is not met: each envelope is a lease, a receipt, a step of its case and what follows from it, in transactions on a PostgreSQL that shares these cores with the broker, and its case tells others some ten events over the same broker.',
+        'The aim is not met: each envelope is a lease, a receipt, a step of its case and what follows from it, in transactions on a PostgreSQL that shares these cores with the broker, and its case tells others of each step over the same broker.',
       ),
     );
   }
@@ -545,7 +545,7 @@ if (wanted('start')) {
   report(
     '## Start',
     '',
-    `Ready in **${Math.round(median(took))} ms** (median of ${took.length}; ${Math.round(sorted[0] ?? 0)}–${Math.round(sorted.at(-1) ?? 0)}), from spawn to an answer of \`/readyz\`, eight parties connected, every contract, item and manifest compiled. Aim 1500.`,
+    `Ready in **${Math.round(median(took))} ms** (median of ${took.length}; ${Math.round(sorted[0] ?? 0)}–${Math.round(sorted.at(-1) ?? 0)}), from spawn to an answer of \`/readyz\`, ${Object.keys(measured.parties).length} parties connected, every contract, item and manifest compiled. Aim 1500.`,
     '',
   );
 }
@@ -568,7 +568,7 @@ if (wanted('memory')) {
     if (count === 0) break;
   }
   await gateway.stop();
-  const [half, last] = [series[Math.floor(series.length / 2)], series.at(-1)];
+  const [half, last] = [series[Math.ceil(series.length / 2) - 1], series.at(-1)];
   report(
     '## Memory',
     '',

@@ -11,7 +11,12 @@ export async function balancer(port: number, nodes: readonly number[]): Promise<
   let turn = 0;
   const server = createServer(async (incoming, outgoing) => {
     const chunks: Buffer[] = [];
-    for await (const chunk of incoming) chunks.push(chunk as Buffer);
+    try {
+      for await (const chunk of incoming) chunks.push(chunk as Buffer);
+    } catch {
+      // Whoever asked went away in the middle.
+      return void outgoing.destroy();
+    }
     turn += 1;
     for (let at = 0; at < nodes.length; at += 1) {
       if (await passed(nodes[(turn + at) % nodes.length] as number, incoming, Buffer.concat(chunks), outgoing)) return;

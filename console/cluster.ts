@@ -35,6 +35,7 @@ is none it is installed from Debian's package and started. A database and queues
 `;
 
 const ENGINES: Engines = { store: 'PostgreSQL', bus: 'RabbitMQ' };
+const ANSWER_MS = 15_000;
 const READY_MS = 60_000;
 const STOP_MS = 20_000;
 const CASES = 60;
@@ -93,7 +94,9 @@ class Cluster {
     this.#sims = `http://127.0.0.1:${simPort}`;
     const told = ['--port', String(simPort), '--gateway', this.url, '--decide-after', '300'];
     await this.#up(this.#run('部门 departments', 'console/simulators.ts', told, process.env), `${this.#sims}/parties`);
-    const config = (await (await fetch(`${this.#sims}/config`)).json()) as { readonly parties: object };
+    const config = (await (await fetch(`${this.#sims}/config`, { signal: AbortSignal.timeout(ANSWER_MS) })).json()) as {
+      readonly parties: object;
+    };
     this.#parties = Object.keys(config.parties);
     say(`模拟部门 ${this.#parties.length} 个`, `${this.#parties.length} simulated departments at ${this.#sims}`);
 
@@ -144,7 +147,7 @@ class Cluster {
   /** The books of all departments. */
   async books(): Promise<ReadonlyMap<string, readonly Filing[]>> {
     const filed = async (party: string): Promise<[string, readonly Filing[]]> => {
-      const book = await fetch(`${this.#sims}/parties/${party}/filed`);
+      const book = await fetch(`${this.#sims}/parties/${party}/filed`, { signal: AbortSignal.timeout(ANSWER_MS) });
       return [party, (await book.json()) as readonly Filing[]];
     };
     return new Map(await Promise.all(this.#parties.map(filed)));
@@ -177,7 +180,8 @@ class Cluster {
 
   async #up(child: ChildProcess, url: string): Promise<void> {
     for (const end = Date.now() + READY_MS; Date.now() < end; await rest(100)) {
-      if (child.exitCode !== null) throw new Error(`${url}: 进程已退出 / the process has ended`);
+      if (child.exitCode !== null || child.signalCode !== null)
+        throw new Error(`${url}: 进程已退出 / the process has ended`);
       const answer = await fetch(url, { signal: AbortSignal.timeout(2_000) }).catch(() => undefined);
       if (answer?.ok) return;
     }
@@ -202,13 +206,13 @@ interface CaseView {
 
 /** Again under the same number until it is certain: what a window does. */
 async function submitted(window: Client, body: object): Promise<string> {
-  for (;;) {
+  for (const end = Date.now() + DECIDED_MS; Date.now() < end; await rest(200)) {
     const answer = await window.post<CaseView>('/v1/cases', body).catch(() => undefined);
     if (answer !== undefined && (answer.status === 202 || answer.status === 200)) return answer.body.caseNo;
     if (answer !== undefined && answer.status < 500 && answer.status !== 429)
       throw new Error(`${answer.status} ${JSON.stringify(answer.body)}`);
-    await rest(200);
   }
+  throw new Error(`${DECIDED_MS / 1_000} 秒内未能受理 / not accepted within ${DECIDED_MS / 1_000} s`);
 }
 
 /** The cases that were decided in time, as they are then. */

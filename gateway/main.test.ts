@@ -26,5 +26,5 @@ test('a start that fails says why in one sentence, and ends: also when it brough
   });
   const [said, [code]] = await Promise.all([text(child.stderr), once(child, 'exit')]);
   assert.equal(code, 1);
-  assert.match(said, /^PORT: .* is taken by another program\n$/);
+  assert.match(said, /^PORT: .* is taken by another program: stop it, or set another PORT\n$/);
 });

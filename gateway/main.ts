@@ -110,7 +110,13 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
     },
   });
   // Under another key nobody's entries would be found again, and nodes would not understand each other: so it is tied to the data at the first start.
-  if (!(await opened.claim('holderHashKey', hashOf('holderHashKey'), 0, Number.MAX_SAFE_INTEGER))) {
+  const ours = await opened
+    .claim('holderHashKey', hashOf('holderHashKey'), 0, Number.MAX_SAFE_INTEGER)
+    .catch(async (error: unknown) => {
+      await opened.close();
+      throw error;
+    });
+  if (!ours) {
     await opened.close();
     throw new SettingsError([
       'holderHashKey: not the one that this data was begun with; set the same on every node, or restore holder-hash.key in DATA_DIR from the backup',

@@ -32,12 +32,13 @@ export class Meanings {
 
   /** The party's own code and sentence, for the telephone, without the people in it; ours where it gives none. */
   reason({ rule, reply, input }: Pick<Done, 'rule' | 'reply' | 'input'>, code: string, zh: string, en: string): Reason {
-    const { envelope, query, certificate, claim } = input;
+    const { envelope, query, certificate, claim, document } = input;
+    const numbers = [claim, document].flatMap((one) => (one !== undefined && 'number' in one ? [one.number] : []));
     const said = (path: string | undefined): string | undefined => {
       const first = path === undefined ? undefined : textsAt(reply, path).find((text) => text !== '');
       return first === undefined
         ? undefined
-        : impersonal(first, [envelope, query, certificate, claim]).slice(0, LONGEST);
+        : impersonal(first, [envelope, query, certificate, { idNo: numbers }]).slice(0, LONGEST);
     };
     const words = said(rule.words);
     return {

@@ -1,4 +1,4 @@
-import type { JsonObject } from './envelope.ts';
+import type { Json, JsonObject } from './envelope.ts';
 
 /** A kind that its listeners know (`certificateChanged`, `breakerOpened` …), and what they need of it; never a personal value in clear. */
 export interface News {
@@ -15,4 +15,15 @@ export interface NewsCarrier {
   announce(news: News): Promise<void>;
   /** From now on; the function given back ends it. `listener` must not throw and must not wait. */
   hear(listener: (news: News) => void): () => void;
+}
+
+/** What came off a wire that others may write on; undefined when it is no news. */
+export function newsOf(text: string): News | undefined {
+  try {
+    const { kind, body } = JSON.parse(text) as { [key: string]: Json };
+    if (typeof kind !== 'string' || body === null || typeof body !== 'object' || Array.isArray(body)) return undefined;
+    return { kind, body: body as JsonObject };
+  } catch {
+    return undefined;
+  }
 }

@@ -1,7 +1,7 @@
 import { type ChannelModel, connect } from 'amqplib';
 import type { Clock } from '../../contracts/ports/clock.ts';
 import type { Logger } from '../../contracts/ports/logger.ts';
-import { within } from './within.ts';
+import { within } from '../../contracts/within.ts';
 
 export type { Channel, ChannelModel, ConfirmChannel, ConsumeMessage, GetMessage, Options } from 'amqplib';
 

@@ -2,9 +2,9 @@ import type { Clock } from '../../contracts/ports/clock.ts';
 import type { Party } from '../../contracts/ports/envelope.ts';
 import type { Logger } from '../../contracts/ports/logger.ts';
 import type { Lease } from '../../contracts/ports/store.ts';
+import { TooLate, within } from '../../contracts/within.ts';
 import type { Channel, ChannelModel, ConsumeMessage, GetMessage } from './connection.ts';
 import { read } from './lease-message.ts';
-import { TooLate, within } from './within.ts';
 
 export interface LaneParts {
   readonly lane: Party;

@@ -1,9 +1,9 @@
 import type { Clock } from '../../contracts/ports/clock.ts';
 import type { Logger } from '../../contracts/ports/logger.ts';
 import type { EventExchange, EventMessage } from '../../contracts/ports/public-event.ts';
+import { TooLate, within } from '../../contracts/within.ts';
 import { CONTENT_TYPE } from './cloud-event.ts';
 import type { ChannelModel, ConfirmChannel } from './connection.ts';
-import { TooLate, within } from './within.ts';
 
 interface Parts {
   readonly exchange: string;

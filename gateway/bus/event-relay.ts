@@ -2,8 +2,8 @@ import type { Clock } from '../../contracts/ports/clock.ts';
 import type { Coordination } from '../../contracts/ports/coordination.ts';
 import type { Logger } from '../../contracts/ports/logger.ts';
 import { type EventExchange, MOST_PUBLISHED, type PublicEvents } from '../../contracts/ports/public-event.ts';
+import { within } from '../../contracts/within.ts';
 import { cloudEvent } from './cloud-event.ts';
-import { within } from './within.ts';
 
 export interface EventRelayParts {
   readonly store: Pick<PublicEvents, 'unpublished' | 'published' | 'giveUp'> & Pick<Coordination, 'claim' | 'unclaim'>;

@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import type { Json, JsonObject } from '../../contracts/ports/envelope.ts';
 import type { Logger } from '../../contracts/ports/logger.ts';
-import type { News } from '../../contracts/ports/news.ts';
+import { type News, newsOf } from '../../contracts/ports/news.ts';
 import type { Channel, ChannelModel } from './connection.ts';
 
 /** News that a node did not fetch yet; beyond it the oldest go. */
@@ -76,7 +75,7 @@ export class Newsroom {
       (message) => {
         if (message === null) return broken(new Error('the queue of the news was deleted'));
         if (message.properties.appId === this.#node) return;
-        const news = message.properties.type === TYPE ? read(message.content) : undefined;
+        const news = message.properties.type === TYPE ? newsOf(message.content.toString('utf8')) : undefined;
         if (news === undefined) this.#log.warn('news that cannot be read');
         else this.#tell(news);
       },
@@ -97,15 +96,5 @@ export class Newsroom {
 
   #tell(news: News): void {
     for (const listener of this.#listeners) listener(news);
-  }
-}
-
-function read(content: Buffer): News | undefined {
-  try {
-    const { kind, body } = JSON.parse(content.toString('utf8')) as { [key: string]: Json };
-    if (typeof kind !== 'string' || body === null || typeof body !== 'object' || Array.isArray(body)) return undefined;
-    return { kind, body: body as JsonObject };
-  } catch {
-    return undefined;
   }
 }

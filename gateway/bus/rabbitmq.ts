@@ -3,13 +3,13 @@ import type { Clock } from '../../contracts/ports/clock.ts';
 import type { Party } from '../../contracts/ports/envelope.ts';
 import type { Logger } from '../../contracts/ports/logger.ts';
 import type { EventExchange } from '../../contracts/ports/public-event.ts';
+import { within } from '../../contracts/within.ts';
 import { type Channel, Connection } from './connection.ts';
 import { ConsumedLane } from './consumed-lane.ts';
 import { TopicExchange } from './event-exchange.ts';
 import { LEASE_PROPERTIES, written } from './lease-message.ts';
 import { Newsroom } from './news.ts';
 import { NotTaken, type Outgoing, Publisher, Unroutable } from './publisher.ts';
-import { within } from './within.ts';
 
 export interface RabbitParts {
   readonly url: string;

@@ -227,8 +227,7 @@ export function makeCertificates(parts: CertificateParts): Certificates & { forg
       }),
     );
     const answered = findings.filter(
-      ({ one, finding, known }) =>
-        lawful && known === undefined && typeof one.right !== 'string' && finding.reason?.code !== 'timeout',
+      ({ one, known }) => lawful && known === undefined && typeof one.right !== 'string',
     );
     const [files] = await Promise.all([
       request.wantsFile === true ? useCodes(request, findings) : new Map<string, UseCode>(),
@@ -273,9 +272,7 @@ export function makeCertificates(parts: CertificateParts): Certificates & { forg
     const first = await (finding === undefined ? 'late' : Promise.race([finding, limit.reached]));
     if (first !== 'late') return first;
     void finding?.then((later) => note([{ ...answer(request, one, later), phase: 'late', fields: [] }]));
-    const timeout = older(one, right) ?? nothing('unavailable', { code: 'timeout', ...WORDS.timeout });
-    await note([answer(request, one, timeout)]);
-    return timeout;
+    return older(one, right) ?? nothing('unavailable', { code: 'timeout', ...WORDS.timeout });
   }
 
   /** What a copy answers, without asking anybody. */

@@ -94,7 +94,8 @@ export class Quota {
   async count(): Promise<void> {
     const span = this.#turn();
     const taken = await this.#parts.shared.allotted(this.#parts.party, this.#name(span));
-    if (this.#turn() === span) this.#taken = Math.max(this.#taken, taken);
+    // While a block is fetched it may be counted in this already, and is added when it comes.
+    if (this.#turn() === span && this.#fetching === undefined) this.#taken = Math.max(this.#taken, taken);
   }
 
   #fetch(): Promise<void> {

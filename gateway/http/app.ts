@@ -23,7 +23,7 @@ import { itemRoutes } from './items.ts';
 import { type LedgerParts, ledgerRoutes } from './ledger.ts';
 import { type MandateParts, mandateRoutes } from './mandates.ts';
 import { openApi } from './openapi.ts';
-import { notFound, tellProblem } from './problems.ts';
+import { notFound, tellProblem, unfit } from './problems.ts';
 import { addressLimit, appLimit, refusalLimit } from './rate.ts';
 import { rawRequest, sendRaw } from './raw.ts';
 import type { Answered, Handler, Locals, Page, Params, RawRoute, Route, SchemaRef, SignedRoute } from './route.ts';
@@ -180,13 +180,7 @@ function answerSigned(route: SignedRoute, check: Check): Handler {
     if (route.body !== undefined) {
       body = readJson(bytesOf(request.body), request.headers['content-type']);
       const problems = check(body);
-      if (problems.length > 0) {
-        const words = {
-          zh: `请求有 ${problems.length} 处需要更正`,
-          en: `${problems.length} things to mend, all told at once`,
-        };
-        throw new Unfit(422, 'unfit', words, problems);
-      }
+      if (problems.length > 0) throw unfit(problems);
     }
     const at = request.originalUrl.indexOf('?');
     const search = at === -1 ? '' : request.originalUrl.slice(at + 1);

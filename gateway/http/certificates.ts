@@ -1,10 +1,11 @@
 import type { Holder, Purpose } from '../../contracts/ports/certificate.ts';
 import type { Clock } from '../../contracts/ports/clock.ts';
-import { type Contracts, type Problem, Unfit } from '../../contracts/ports/contract.ts';
+import type { Contracts, Problem } from '../../contracts/ports/contract.ts';
 import type { JsonObject } from '../../contracts/ports/envelope.ts';
 import type { Catalogue, Facts } from '../../contracts/ports/item.ts';
 import type { Certificates, RetrievalRequest } from '../../contracts/ports/retrieval.ts';
 import type { Caller } from '../../contracts/ports/services.ts';
+import { unfit } from './problems.ts';
 import { json, type SignedRoute } from './route.ts';
 import { retrievalView } from './views.ts';
 
@@ -146,18 +147,10 @@ function saidOf(purpose: unknown, item: unknown): Partial<Purpose> {
     return said === undefined ? [] : [[name, said] as const];
   });
   const officerId = text((purpose as { clerk?: unknown } | null | undefined)?.clerk, 'officerId');
-  const itemCode = text(purpose, 'itemCode') ?? (typeof item === 'string' ? item : undefined);
+  const itemCode = text(purpose, 'itemCode') ?? text({ item }, 'item');
   return {
     ...Object.fromEntries(texts),
     ...(itemCode === undefined ? {} : { itemCode }),
     ...(officerId === undefined ? {} : { clerk: { officerId } }),
   };
-}
-
-function unfit(problems: readonly Problem[]): Unfit {
-  const words = {
-    zh: `请求有 ${problems.length} 处需要更正`,
-    en: `${problems.length} things to mend, all told at once`,
-  };
-  return new Unfit(422, 'unfit', words, problems);
 }

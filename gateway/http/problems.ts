@@ -111,3 +111,12 @@ export function tellProblem(
     response.end(content);
   };
 }
+
+/** A request that breaks its contract, with all that is wrong with it. */
+export function unfit(problems: readonly Problem[]): Unfit {
+  const words = {
+    zh: `请求有 ${problems.length} 处需要更正`,
+    en: `${problems.length} things to mend, all told at once`,
+  };
+  return new Unfit(422, 'unfit', words, problems);
+}

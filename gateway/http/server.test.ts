@@ -101,10 +101,16 @@ describe('the server', () => {
 
   test('an address in use, or of another machine, is told in a plain sentence', async () => {
     const first = await listen(ok, at);
-    const taken = { name: 'NotListening', message: /^PORT: .*已被占用 .* is taken by another program$/ };
+    const taken = {
+      name: 'NotListening',
+      message: /^PORT: .*已被占用.* is taken by another program: stop it, or set another PORT$/,
+    };
     await assert.rejects(listen(ok, { ...at, port: first.port }), taken);
     await first.stop(0);
-    const foreign = { name: 'NotListening', message: /^HOST: .* is no address of this machine$/ };
+    const foreign = {
+      name: 'NotListening',
+      message: /^HOST: .* is no address of this machine: set HOST to one of its own$/,
+    };
     await assert.rejects(listen(ok, { ...at, host: '203.0.113.1' }), foreign);
   });
 });

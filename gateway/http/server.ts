@@ -82,12 +82,18 @@ export async function listen(
 function notListening(error: NodeJS.ErrnoException, address: string): Error {
   switch (error.code) {
     case 'EADDRINUSE':
-      return new NotListening(`PORT: ${address} 已被占用 / ${address} is taken by another program`);
+      return new NotListening(
+        `PORT: ${address} 已被占用，请停用占用它的程序或改设 PORT / ${address} is taken by another program: stop it, or set another PORT`,
+      );
     case 'EACCES':
-      return new NotListening(`PORT: 没有权限监听 ${address} / not allowed to listen on ${address}`);
+      return new NotListening(
+        `PORT: 没有权限监听 ${address}，请改用 1024 以上的 PORT / not allowed to listen on ${address}: set a PORT above 1023`,
+      );
     case 'EADDRNOTAVAIL':
     case 'ENOTFOUND':
-      return new NotListening(`HOST: ${address} 不是本机地址 / ${address} is no address of this machine`);
+      return new NotListening(
+        `HOST: ${address} 不是本机地址，请改设 HOST / ${address} is no address of this machine: set HOST to one of its own`,
+      );
     default:
       return error;
   }

@@ -73,12 +73,16 @@ export class OwedMaterials {
 
   /** Tries once what is due; how long until the next is, ms. */
   async sweep(): Promise<number> {
-    const { store, clock, settings } = this.#parts;
+    const { store, clock, log, settings } = this.#parts;
     const now = clock.now();
     const before = await store.due();
     if (before.owed === null || before.owed > now) return waitOf(before.owed, now);
     const records = await store.owing({ limit: AT_ONCE, now, scheduleMs: settings.owedAfterMs });
-    await Promise.all(records.map((record) => this.#look(record)));
+    const look = (record: CaseRecord): Promise<void> =>
+      this.#look(record).catch((error: unknown) =>
+        log.warn('materials owed could not be looked for', { case: record.caseNo, error }),
+      );
+    await Promise.all(records.map(look));
     return waitOf((await store.due()).owed, clock.now());
   }
 
@@ -86,7 +90,7 @@ export class OwedMaterials {
     const { store, routing, log, clock } = this.#parts;
     const { caseNo } = record;
     const looked = await Promise.all(
-      [...Map.groupBy(record.owed, ({ type }) => type).values()].map((alike) => this.#ask(record, alike)),
+      [...Map.groupBy(record.owed, ({ type }) => type)].map(([type, alike]) => this.#ask(record, type, alike)),
     );
     const answers = looked.flat();
     const certificates = answers.flatMap(({ owed: { material, holder }, result: { certificate } }) =>
@@ -109,13 +113,14 @@ export class OwedMaterials {
   /** One type, all its holders. */
   async #ask(
     { caseNo, appKey, submission, traceparent }: CaseRecord,
+    type: string,
     alike: readonly Owed[],
   ): Promise<readonly { readonly owed: Owed; readonly result: Retrieved }[]> {
     const { certificates, catalogue, settings } = this.#parts;
     const { applicationNo, itemCode, clerk, channel } = submission;
     const results = await certificates.retrieve({
       holders: alike.map(({ holder }) => holder),
-      types: [...new Set(alike.map(({ type }) => type))],
+      types: [type],
       purpose: {
         caseNo,
         applicationNo,

@@ -56,7 +56,7 @@ export interface CaseRouting {
 const awaitsApplicant = ({ steps, owed }: Draft): boolean =>
   steps.some(({ state }) => state === 'CORRECTING') || owed.some(({ told }) => told);
 
-const same = (owed: Owed, material: string, holder: Holder): boolean =>
+const same = (owed: Owed, material: string | null, holder: Holder): boolean =>
   owed.material === material && owed.holder.idNo === holder.idNo;
 
 /**
@@ -355,8 +355,8 @@ export function makeRouting({
         itemCode: draft.submission.itemCode,
         channel: draft.submission.channel,
       });
-      for (const [material, title] of new Map(draft.owed.map((owed) => [owed.material, owed])))
-        note(draft, 'owed', null, null, title.reason, { material, until: title.due.at });
+      for (const [material, owed] of new Map(draft.owed.map((owed) => [owed.material, owed])))
+        note(draft, 'owed', null, null, owed.reason, { material, until: owed.due.at });
       await proceed(draft);
       return draft.change();
     },
@@ -491,14 +491,10 @@ export function makeRouting({
     provided: (certificates) =>
       advance(async (draft) => {
         const came = draft.owed.filter((owed) =>
-          certificates.some(({ material, holder }) => material === owed.material && holder.idNo === owed.holder.idNo),
+          certificates.some(({ material, holder }) => same(owed, material, holder)),
         );
         if (came.length === 0) return;
-        draft.provide(
-          certificates.filter(({ material, holder }) =>
-            came.some((owed) => owed.material === material && owed.holder.idNo === holder.idNo),
-          ),
-        );
+        draft.provide(certificates.filter(({ material, holder }) => came.some((owed) => same(owed, material, holder))));
         draft.owe(draft.owed.filter((owed) => !came.includes(owed)));
         for (const { material } of new Map(came.map((owed) => [owed.material, owed])).values())
           note(draft, 'provided', null, null, null, { material, by: 'gateway' });

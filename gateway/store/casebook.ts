@@ -69,6 +69,7 @@ const CHANGED_OF_ENVELOPE = [
 ] as const;
 
 /** 注销, GB/T 36903. */
+export const VALID: CertificateState = '01';
 const CANCELLED: CertificateState = '04';
 
 const REGISTER_COLUMNS = [
@@ -184,7 +185,7 @@ export function makeCaseBook({
       .set({ state: CANCELLED })
       .where('holder_hash', '=', p.holderHash)
       .where('type', '=', p.type)
-      .where('state', '=', '01');
+      .where('state', '=', VALID);
   const endAll = prepared(ending);
   const endOne = prepared((p: { type: string; holderHash: string; number: string }) =>
     ending(p).where('number', '=', p.number),

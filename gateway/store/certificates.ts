@@ -10,6 +10,7 @@ import type {
   UseTickets,
 } from '../../contracts/ports/certificate.ts';
 import type { Millis } from '../../contracts/ports/envelope.ts';
+import { VALID } from './casebook.ts';
 import type { StoreParts } from './parts.ts';
 import { inserting, prepared } from './prepared.ts';
 import type { Tables } from './tables.ts';
@@ -21,7 +22,6 @@ const MOST_ISSUED = 100;
 
 /** Stands in the register where a state of GB/T 36903 would: its keeper has spoken of it since, and is asked himself. */
 const SPOKEN_OF = 'spokenOf';
-const VALID: CertificateState = '01';
 
 /** What the certificate service has to remember: what our cases issued, consents, use codes, and the files handed out. */
 export function makeCertificateStore({

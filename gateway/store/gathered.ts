@@ -1,3 +1,5 @@
+import { MOST_WAITING, overloaded } from './group.ts';
+
 /** Questions that one statement asks; the rest waits for the next. */
 const MOST_TOGETHER = 128;
 
@@ -9,7 +11,7 @@ interface Waiting<I, O> {
 
 /**
  * Questions that arrive in the same turn of the event loop, or while an answer is under way, asked as one: `ask` gets them all, and gives one answer for each,
- * in order. For small ones beside the group commit, each a way to the database and back otherwise. When `ask` rejects, so do all that it was given.
+ * in order. For small ones beside the group commit, each a way to the database and back otherwise. When `ask` rejects, so do all that it was given. Rejects with `Unfit` 503 when too many wait.
  */
 export function gathered<I, O>(ask: (inputs: readonly I[]) => Promise<readonly O[]>): (input: I) => Promise<O> {
   const waiting: Waiting<I, O>[] = [];
@@ -38,6 +40,7 @@ export function gathered<I, O>(ask: (inputs: readonly I[]) => Promise<readonly O
 
   return (input) =>
     new Promise((resolve, reject) => {
+      if (waiting.length >= MOST_WAITING) return reject(overloaded());
       waiting.push({ input, resolve, reject });
       wake();
     });

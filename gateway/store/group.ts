@@ -11,7 +11,7 @@ import { Unavailable } from './unavailable.ts';
 /** Operations in one transaction: bounds how long the file is locked and how much is run again when one fails. */
 const MOST_TOGETHER = 128;
 /** Operations waiting for a transaction; beyond it callers are told to come again. */
-const MOST_WAITING = 4_096;
+export const MOST_WAITING = 4_096;
 /** Of one transaction that others stand in the way of: longer than a node may stand still in one. */
 const MOST_TRIES = 12;
 /** For one transaction with everything that callers do inside it. */
@@ -318,7 +318,7 @@ async function serve(tx: Tx, batch: readonly Waiting[]): Promise<ReadonlyMap<Wai
   return outputs;
 }
 
-function overloaded(): Unfit {
+export function overloaded(): Unfit {
   const words = { zh: '系统繁忙，请稍后再试', en: 'too much is waiting to be stored; come again' };
   return new Unfit(503, 'storeBusy', words, [], 1);
 }

@@ -7,7 +7,7 @@ import { prepared } from './prepared.ts';
 import { type EnvelopeRow, envelopeOf } from './rows.ts';
 import type { Place } from './tables.ts';
 
-/** Woken in one round; the rest in the next, which `nextDue` makes come at once. */
+/** Woken in one round; the rest in the next, which `due` makes come at once. */
 const MOST_WOKEN = 1_000;
 
 /**

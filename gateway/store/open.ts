@@ -3,7 +3,7 @@ import { Kysely } from 'kysely';
 import type { Clock } from '../../contracts/ports/clock.ts';
 import type { Millis } from '../../contracts/ports/envelope.ts';
 import type { Logger } from '../../contracts/ports/logger.ts';
-import type { News } from '../../contracts/ports/news.ts';
+import { type News, newsOf } from '../../contracts/ports/news.ts';
 import type { Publicly } from '../../contracts/ports/public-event.ts';
 import type { Committed, Store } from '../../contracts/ports/store.ts';
 import { makeCaseBook } from './casebook.ts';
@@ -100,7 +100,9 @@ export async function storeOver(
   between?.listen({
     woken: (lanes) => committed?.(lanes, []),
     news(text) {
-      for (const listener of listeners) listener(JSON.parse(text) as News);
+      const news = newsOf(text);
+      if (news === undefined) log.warn('news that cannot be read');
+      else for (const listener of listeners) listener(news);
     },
   });
   const parts: StoreParts = { db, dialect, group, book: makeCaseBook({ db, dialect, clock, publicly }), clock, log };

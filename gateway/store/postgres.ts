@@ -5,6 +5,7 @@ import pg from 'pg';
 import type { Clock } from '../../contracts/ports/clock.ts';
 import type { Logger } from '../../contracts/ports/logger.ts';
 import { EVERY_LANE } from '../../contracts/ports/store.ts';
+import { within } from '../../contracts/within.ts';
 import type { BetweenNodes, StoreDialect } from './dialect.ts';
 import { NotOpened, Unavailable } from './unavailable.ts';
 
@@ -53,6 +54,8 @@ const ANEW = '/* planned anew */';
 /** Bytes that a notification may have. */
 const MOST_TOLD = 7_900;
 const RECONNECT_MS = { first: 100, max: 5_000 };
+const LISTEN_MS = 10_000;
+const GOODBYE_MS = 2_000;
 const KEEP_ALIVE_MS = 10_000;
 const IDLE_MS = 90_000;
 /** Beyond the time that a statement may take. */
@@ -96,24 +99,25 @@ export async function postgres(
   } finally {
     first.end().catch(() => {});
   }
-  const pool = new pg.Pool({
-    ...settings,
+  const pooled = (more: pg.PoolConfig): pg.Pool => {
+    const made = new pg.Pool({ ...settings, ...more });
+    // A connection that breaks while nobody uses it is only replaced.
+    made.on('error', (error) => means.log.warn('a database connection was lost', { error: error.message }));
+    // One that breaks while it is used fails its query, which is told there; without a listener it would end the process.
+    made.on('connect', (client) => void client.on('error', () => {}));
+    return made;
+  };
+  const pool = pooled({
     max: options.poolSize,
     // Longer than any sweep, or each would make a connection of its own.
     idleTimeoutMillis: IDLE_MS,
     // The database ends a statement by itself; where not even that is heard, the wire is dead.
     query_timeout: options.statementTimeoutMs + SILENCE_MS,
   });
-  // A connection that breaks while nobody uses it is only replaced.
-  pool.on('error', (error) => means.log.warn('a database connection was lost', { error: error.message }));
-  // One that breaks while it is used fails its query, which is told there; without a listener it would end the process.
-  pool.on('connect', (client) => void client.on('error', () => {}));
   return {
     kysely: new PostgresDialect({ pool: named(pool) }),
     unhurried: () =>
-      new PostgresDialect({
-        pool: new pg.Pool({ ...settings, max: 1, statement_timeout: 0, lock_timeout: MIGRATION_LOCK_MS }),
-      }),
+      new PostgresDialect({ pool: pooled({ max: 1, statement_timeout: 0, lock_timeout: MIGRATION_LOCK_MS }) }),
     countedKey: sql`bigint generated always as identity`,
     integer: 'bigint',
     keyedTable: sql``,
@@ -150,8 +154,13 @@ function between(
 
   function listen(heard: Parameters<BetweenNodes['listen']>[0], attempt = 0): void {
     if (closed) return;
-    // It waits for ever for what comes: no statement of it has a time limit.
-    const client = new pg.Client({ ...settings, statement_timeout: 0, idle_in_transaction_session_timeout: 0 });
+    // It waits for ever for what comes; only that it listens has to be said in time.
+    const client = new pg.Client({
+      ...settings,
+      statement_timeout: 0,
+      idle_in_transaction_session_timeout: 0,
+      query_timeout: LISTEN_MS,
+    });
     listener = client;
     const lost = (): void => {
       if (listener !== client || closed) return;
@@ -217,7 +226,8 @@ function between(
     async close() {
       closed = true;
       cancel();
-      await listener?.end().catch(() => {});
+      // One that hears nothing keeps nobody from stopping.
+      await within(listener?.end() ?? Promise.resolve(), GOODBYE_MS, 'the goodbye', clock).catch(() => {});
     },
   };
 }

@@ -6,6 +6,10 @@ let bytes: Promise<Uint8Array> | undefined;
 
 /** Noto Sans SC Regular, with TrueType outlines for some 30,000 characters: 10 MB, read once a thread, when it is first needed. */
 export function chineseFont(): Promise<Uint8Array> {
-  bytes ??= readFile(fileURLToPath(file()));
+  bytes ??= readFile(fileURLToPath(file())).catch((error: unknown) => {
+    // The next one tries again.
+    bytes = undefined;
+    throw error;
+  });
   return bytes;
 }

@@ -212,22 +212,21 @@ export function makeDocuments(parts: HandOutParts): Documents {
       if (redeemed.refused !== null) throw await refuse(redeemed, appKey, traceparent);
       const ticket = ticketOf(redeemed.ticket);
       const { mandateId } = ticket.purpose;
+      const giveBack = async (error: unknown): Promise<never> => {
+        await tickets.giveBack(hash);
+        throw error;
+      };
       // A consent may have been revoked since the retrieval.
       const ended =
         ticket.use === 'mandate' && mandateId !== undefined
-          ? mandateEnded(await parts.mandates.mandate(mandateId), clock.now())
+          ? mandateEnded(await parts.mandates.mandate(mandateId).catch(giveBack), clock.now())
           : undefined;
       if (ended !== undefined) {
         await note(entry(ticket, appKey, { state: 'notPermitted', reason: ended }));
         throw new Unfit(403, ended, REFUSALS[ended]);
       }
-      try {
-        // Before the call, as every look at somebody's certificate is.
-        await recorded(ledger, log, entry(ticket, appKey, { state: null }));
-      } catch (error) {
-        await tickets.giveBack(hash);
-        throw error;
-      }
+      // Before the call, as every look at somebody's certificate is.
+      await recorded(ledger, log, entry(ticket, appKey, { state: null })).catch(giveBack);
       let original: Awaited<ReturnType<typeof fetched>> | undefined;
       let copy: Spooled | undefined;
       try {

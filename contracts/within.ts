@@ -1,4 +1,4 @@
-import type { Clock } from '../../contracts/ports/clock.ts';
+import type { Clock } from './ports/clock.ts';
 
 export class TooLate extends Error {
   override readonly name = 'TooLate';
