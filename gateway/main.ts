@@ -103,7 +103,9 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
     clock,
     log,
     publicly: publicEvents?.ofCase,
-    committed(lanes, stale) {
+    committed(lanes, stale, parked) {
+      for (const { id: envelope, party, reason } of parked)
+        log.error('parked: a person must look at it', { envelope, party, code: reason.code, reason: reason.en });
       delivery?.committed(lanes);
       if (lanes.includes(PUBLIC_EVENTS) || lanes.includes(EVERY_LANE)) events?.wake();
       for (const one of stale) void tellStale(one);
@@ -180,7 +182,7 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
     },
     settings: settings.delivery,
   });
-  const { departments, desk, sources, party } = delivery;
+  const { departments, desk, progress, sources, party } = delivery;
   const certificates = makeCertificates({
     sources,
     catalogue,
@@ -252,6 +254,7 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
     intake,
     departments,
     desk,
+    progress,
     reads: store,
     catalogue,
     certificates,

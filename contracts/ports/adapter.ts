@@ -86,7 +86,7 @@ export interface Terms {
   readonly quota: { readonly calls: number; readonly per: 'minute' | 'day' } | null;
   /** Closed hours in local time (+08:00), `HH:MM-HH:MM`; may pass midnight. */
   readonly closed: readonly string[];
-  /** Attempts that cost, before an envelope is parked. */
+  /** Ends nothing any more: a party that does not answer is waited for. Still accepted, and warned about. */
   readonly attempts: number;
   readonly backoffMs: { readonly first: number; readonly max: number };
   readonly breaker: { readonly failures: number; readonly windowMs: number; readonly openMs: number };
@@ -100,6 +100,8 @@ export interface Deliverable {
   /** Contract of `answer.result`, null when it has none. */
   readonly result: ContractName | null;
   readonly replies: 'atOnce' | 'later' | 'never';
+  /** After silence, a party's "I do not have it" is believed only so long after the sending, ms. Left out: at once. */
+  readonly settleMs?: number;
 }
 
 export interface PartyFacts {

@@ -29,6 +29,8 @@ export interface GuardedCall {
   readonly traceparent: string;
   /** The call is not begun after this time: the lease behind it would run out while it is under way. */
   readonly notAfter?: Millis;
+  /** Looked at once it is its turn, right before the call; when it rejects there is no call, and nothing counts. Rejects with Fault. */
+  readonly before?: () => Promise<void>;
 }
 
 interface Breaker {
@@ -135,6 +137,7 @@ export class Guard {
         en: 'as many calls as this department takes are under way',
       });
     try {
+      await what.before?.();
       const right = { toTry: false };
       // While this call waited, others may have found out that the party is away: after each wait everything is looked at again.
       for (let wait = this.#missing(what, right); wait !== undefined; wait = this.#missing(what, right)) await wait();

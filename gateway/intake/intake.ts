@@ -20,7 +20,7 @@ export interface IntakeParts {
   readonly store: CaseStore & DeskStore & Pick<CaseReads, 'caseOf'>;
   readonly routing: {
     opened(record: CaseRecord): Promise<Change>;
-    supplied(submission: Submission): Advance;
+    supplied(submission: Submission, read: Submission): Advance;
     withdrawn(by: string, reason: string): Advance;
   };
   /** Working-day arithmetic of the county's calendar. */
@@ -32,6 +32,9 @@ export interface IntakeParts {
   readonly metrics: Pick<Metrics, 'accepted'>;
   readonly settings: { readonly region: string; readonly certificateTimeMs: number };
 }
+
+/** Of one correction that others came between. */
+const CORRECTION_TRIES = 3;
 
 /** 同一申请编号重复提交而内容不同。 */
 const CONFLICT = new Unfit(409, 'applicationConflict', {
@@ -83,6 +86,35 @@ export function makeIntake(parts: IntakeParts): Intake {
       throw new Unfit(404, 'caseUnknown', { zh: '没有该办件', en: 'no such case' });
     }
     return record;
+  }
+
+  async function correctOnce(caller: Caller, caseNo: string, body: Json): Promise<CaseRecord> {
+    const problems = [...contracts.problems('case.correct@1', body)];
+    if (problems.length > 0) throw unfit(problems);
+    const record = await ownCase(caller, caseNo);
+    const supplement = body as { form?: JsonObject; materials?: JsonObject[] };
+    const submission: Submission = {
+      ...record.submission,
+      form: supplement.form ?? record.submission.form,
+      materials: [...record.submission.materials, ...(supplement.materials ?? [])],
+    };
+    const item = catalogue.get(submission.itemCode);
+    if (item === undefined) throw new Error(`item ${submission.itemCode} is no longer in the catalogue`);
+    for (const problem of contracts.problems(item.form, submission.form))
+      problems.push({ ...problem, pointer: `/form${problem.pointer}` });
+    const { applicationNo, itemCode, channel, applicant, agent, form, materials } = submission;
+    const facts = {
+      case: { caseNo, applicationNo, itemCode, channel, acceptedAt: record.acceptedAt },
+      applicant,
+      agent: agent ?? null,
+      form,
+      materials,
+      certificates: record.certificates,
+      steps: {},
+    };
+    if (problems.length === 0) problems.push(...(await brokenRules(item, facts)));
+    if (problems.length > 0) throw unfit(problems);
+    return written(await store.changed(caseNo, routing.supplied(submission, record.submission)));
   }
 
   return {
@@ -137,7 +169,7 @@ export function makeIntake(parts: IntakeParts): Intake {
             promisedBy: parts.deadline(now, item.promised),
             statutoryBy: parts.deadline(now, item.statutory),
             decision: null,
-            held: false,
+            held: null,
             messages: 0,
           };
           return { record, change: await routing.opened(record) };
@@ -157,32 +189,13 @@ export function makeIntake(parts: IntakeParts): Intake {
     },
 
     async correct(caller, caseNo, body) {
-      const problems = [...contracts.problems('case.correct@1', body)];
-      if (problems.length > 0) throw unfit(problems);
-      const record = await ownCase(caller, caseNo);
-      const supplement = body as { form?: JsonObject; materials?: JsonObject[] };
-      const submission: Submission = {
-        ...record.submission,
-        form: supplement.form ?? record.submission.form,
-        materials: [...record.submission.materials, ...(supplement.materials ?? [])],
-      };
-      const item = catalogue.get(submission.itemCode);
-      if (item === undefined) throw new Error(`item ${submission.itemCode} is no longer in the catalogue`);
-      for (const problem of contracts.problems(item.form, submission.form))
-        problems.push({ ...problem, pointer: `/form${problem.pointer}` });
-      const { applicationNo, itemCode, channel, applicant, agent, form, materials } = submission;
-      const facts = {
-        case: { caseNo, applicationNo, itemCode, channel, acceptedAt: record.acceptedAt },
-        applicant,
-        agent: agent ?? null,
-        form,
-        materials,
-        certificates: record.certificates,
-        steps: {},
-      };
-      if (problems.length === 0) problems.push(...(await brokenRules(item, facts)));
-      if (problems.length > 0) throw unfit(problems);
-      return written(await store.changed(caseNo, routing.supplied(submission)));
+      for (let tries = 1; ; tries += 1)
+        try {
+          return await correctOnce(caller, caseNo, body);
+        } catch (error) {
+          // Another correction came between: this one is made again, from the case as it is by now.
+          if (!(error instanceof Unfit && error.code === 'changedMeanwhile') || tries === CORRECTION_TRIES) throw error;
+        }
     },
 
     async withdraw(caller, caseNo, body) {

@@ -1,13 +1,14 @@
 import type { Deliverable } from '../../contracts/ports/adapter.ts';
-import type {
-  Advance,
-  CaseEvent,
-  CaseRecord,
-  Change,
-  OutgoingEnvelope,
-  Owed,
-  Step,
-  Submission,
+import {
+  type Advance,
+  type CaseEvent,
+  type CaseRecord,
+  type Change,
+  GATEWAY,
+  type OutgoingEnvelope,
+  type Owed,
+  type Step,
+  type Submission,
 } from '../../contracts/ports/case.ts';
 import type { Holder } from '../../contracts/ports/certificate.ts';
 import type { Clock } from '../../contracts/ports/clock.ts';
@@ -20,6 +21,7 @@ import type {
   Millis,
   Party,
   Reason,
+  Receipt,
 } from '../../contracts/ports/envelope.ts';
 import type { Catalogue, Item, RouteStep } from '../../contracts/ports/item.ts';
 import type { Logger } from '../../contracts/ports/logger.ts';
@@ -44,13 +46,26 @@ export interface RoutingParts {
 /** What happens to a case before a department has said anything, and what its applicant does to it. */
 export interface CaseRouting {
   opened(record: CaseRecord): Promise<Change>;
-  supplied(submission: Submission): Advance;
+  /**
+   * `read`: what was submitted before, as the correction was made from it.
+   * @throws Unfit 409 `changedMeanwhile` when another correction came between; nothing of either is lost by making it again
+   */
+  supplied(submission: Submission, read: Submission): Advance;
   withdrawn(by: string, reason: string): Advance;
   /** Certificates that were owed have come. */
   provided(certificates: CaseRecord['certificates']): Advance;
   /** What is owed cannot be had, or its time is over: the clerk is told, once. */
   materialsAsked(missing: readonly { readonly owed: Owed; readonly reason: Reason }[]): Advance;
 }
+
+/** Codes of the reasons for which an envelope is parked before it is sent. */
+const SPOILT: ReadonlySet<string> = new Set(['mappingFailed', 'contractUnknown', 'contractBroken']);
+
+const UNHEARD: ReadonlySet<Step['state']> = new Set(['SENT', 'WAITING', 'PARKED']);
+
+/** Nothing says that its department has it. */
+const mayBeUnsent = ({ state, number }: Step): boolean =>
+  number === null && (state === 'SENT' || state === 'WAITING' || state === 'PARKED');
 
 /** Something is to be mended by a department's word, or to be brought because it could not be fetched. */
 const awaitsApplicant = ({ steps, owed }: Draft): boolean =>
@@ -267,13 +282,26 @@ export function makeRouting({
     }
   }
 
+  /** The case was decided while it waited to be sent: it is sent no more, and if it is in doubt its department is still asked. */
+  function leaveOut(draft: Draft, step: Step): void {
+    const reason: Reason = {
+      code: 'caseDecidedMeanwhile',
+      zh: '办件已作出决定，本环节不再发送',
+      en: 'the case was decided before this step was sent',
+    };
+    move(draft, step, { state: 'SKIPPED', reason });
+    note(draft, 'skipped', step.party, step.no, reason);
+  }
+
   /** After any step's end: the decision, if it has come to that, and what may begin. */
   async function proceed(draft: Draft): Promise<void> {
     if (draft.decision === null) {
       const refused = draft.steps.find((step) => step.blocking && step.state === 'REJECTED');
       if (refused !== undefined) {
-        draft.decide({ outcome: 'refused', by: refused.party, reason: refused.reason, at: clock.now() });
-        note(draft, 'decided', refused.party, refused.no, refused.reason, { outcome: 'refused' });
+        const by = refused.by ?? refused.party;
+        draft.decide({ outcome: 'refused', by, reason: refused.reason, at: clock.now() });
+        note(draft, 'decided', refused.party, refused.no, refused.reason, { outcome: 'refused', by });
+        for (const step of draft.steps) if (mayBeUnsent(step)) leaveOut(draft, step);
       }
     }
     const undecided = draft.decision === null;
@@ -285,7 +313,7 @@ export function makeRouting({
       draft.decide({ outcome: 'approved', by: null, reason: null, at: clock.now() });
       note(draft, 'decided', null, null, null, { outcome: 'approved' });
     }
-    if (draft.decision !== null && draft.record.decision === null) notices.result(draft, draft.decision);
+    if (draft.decision !== null && draft.decision !== draft.record.decision) notices.result(draft, draft.decision);
   }
 
   async function answered(draft: Draft, step: Step, answer: Answer, at: Millis | null): Promise<void> {
@@ -323,10 +351,39 @@ export function makeRouting({
         return;
       }
       case 'progress': {
-        draft.put({ ...step, heardAt });
         note(draft, 'answered', step.party, step.no, answer.reason, { outcome: 'progress' });
+        // Who works on it has it, whatever we knew of that.
+        if (UNHEARD.has(step.state))
+          notices.progress(draft, move(draft, { ...step, heardAt }, { state: 'WAITING_RECEIPT' }));
+        else draft.put({ ...step, heardAt });
       }
     }
+  }
+
+  /**
+   * A department's word about a step that has ended without it. It is kept and shown, and moves nothing; where the end was ours and not the department's, a
+   * person has to look.
+   */
+  function keepLate(draft: Draft, envelope: Envelope, answer: Answer | null, number: string | null): void {
+    const step = envelope.stepNo === null ? undefined : draft.step(envelope.stepNo);
+    note(draft, 'answered', envelope.to, envelope.stepNo, null, {
+      outcome: answer?.outcome ?? 'filed',
+      late: true,
+      envelope: envelope.id,
+    });
+    if (step === undefined || !ENDED.has(step.state)) return;
+    const settled = step.state === 'DONE' || (step.state === 'REJECTED' && step.by === undefined);
+    draft.put({
+      ...step,
+      number: step.number ?? number,
+      ...(settled ? {} : { late: { answer, number, at: clock.now() } }),
+    });
+    if (!settled)
+      log.error('a party has what was withdrawn or cancelled here: a person must look at it', {
+        party: envelope.to,
+        envelope: envelope.id,
+        outcome: answer?.outcome ?? 'filed',
+      });
   }
 
   /**
@@ -338,6 +395,50 @@ export function makeRouting({
     if (step === undefined || ENDED.has(step.state) || envelopeId(draft.record.caseNo, step) !== envelope.id)
       return undefined;
     return step;
+  }
+
+  /** Its department has it, and has perhaps decided at once. */
+  async function received(draft: Draft, step: Step, envelope: Envelope, receipt: Receipt): Promise<void> {
+    if (draft.state === 'ACCEPTED') draft.become('HANDLING');
+    const numbered: Step = { ...step, number: receipt.number ?? step.number };
+    draft.put(numbered);
+    const replies = deliverable(envelope.to, envelope.contract)?.replies ?? 'later';
+    if (receipt.answer !== undefined) return answered(draft, numbered, receipt.answer, null);
+    if (replies === 'never') return answered(draft, numbered, { outcome: 'done', result: {} }, null);
+    // An answer that came before our own commit has already moved the step on (or asked for a correction).
+    if (step.state !== 'CORRECTING')
+      notices.progress(draft, move(draft, numbered, { state: replies === 'later' ? 'WAITING_RECEIPT' : 'ACKED' }));
+  }
+
+  /**
+   * A step that a person had cancelled, and that its department has after all: it goes on as if it had not been cancelled, with what the department has said
+   * since. @throws Unfit 409 when the case was decided meanwhile by more than this
+   */
+  async function takeBackCancel(draft: Draft, envelope: Envelope, step: Step, receipt: Receipt): Promise<void> {
+    if (draft.decision !== null) {
+      const lost = draft.steps.some(({ blocking, reason }) => blocking && reason?.code === 'caseDecidedMeanwhile');
+      if (draft.decision.by !== GATEWAY || lost)
+        throw new Unfit(409, 'alreadyDecided', {
+          zh: '办件已作出决定，无法恢复该环节；部门的答复已记录在环节上',
+          en: 'the case is decided, and this step cannot be taken up again; what the department said is kept with the step',
+        });
+      draft.reopen();
+      note(draft, 'reopened', step.party, step.no, null, { envelope: envelope.id });
+    }
+    const { late, by: _, ...rest } = step;
+    const revived: Step = { ...rest, state: 'SENT', reason: null, since: clock.now() };
+    draft.revive(revived);
+    const answer = receipt.answer ?? late?.answer ?? null;
+    return received(draft, revived, envelope, { ...receipt, ...(answer === null ? {} : { answer }) });
+  }
+
+  /** @throws Unfit 409 when our own mapping spoils it still */
+  async function remake(draft: Draft, step: Step): Promise<void> {
+    const planned = itemOf(draft).route.find(({ no }) => no === step.no);
+    if (planned === undefined) return;
+    const { id, body, parked } = await addressed(draft, step, planned);
+    if (parked !== undefined) throw new Unfit(409, 'stillSpoilt', parked.reason);
+    draft.remake(id, body);
   }
 
   const advance =
@@ -370,30 +471,16 @@ export function makeRouting({
           number: receipt.number,
           duplicate: receipt.duplicate,
         });
-        const ended = draft.step(envelope.stepNo);
-        if (ended !== undefined && ENDED.has(ended.state) && ended.number === null)
-          draft.put({ ...ended, number: receipt.number });
         const step = current(draft, envelope);
-        if (step === undefined) return;
-        if (draft.state === 'ACCEPTED') draft.become('HANDLING');
-        const numbered: Step = { ...step, number: receipt.number ?? step.number };
-        draft.put(numbered);
-        const replies = deliverable(envelope.to, envelope.contract)?.replies ?? 'later';
-        if (receipt.answer !== undefined) return answered(draft, numbered, receipt.answer, null);
-        if (replies === 'never') return answered(draft, numbered, { outcome: 'done', result: {} }, null);
-        // An answer that came before our own commit has already moved the step on (or asked for a correction).
-        if (step.state !== 'CORRECTING')
-          notices.progress(draft, move(draft, numbered, { state: replies === 'later' ? 'WAITING_RECEIPT' : 'ACKED' }));
+        if (step === undefined) return keepLate(draft, envelope, receipt.answer ?? null, receipt.number);
+        return received(draft, step, envelope, receipt);
       }),
 
     answered: (envelope, message) =>
       advance(async (draft) => {
         const step = current(draft, envelope);
         if (step === undefined)
-          return note(draft, 'answered', envelope.to, envelope.stepNo, null, {
-            outcome: message.answer.outcome,
-            late: true,
-          });
+          return keepLate(draft, envelope, message.answer, 'number' in message.about ? message.about.number : null);
         if (draft.state === 'ACCEPTED') draft.become('HANDLING');
         const numbered = 'number' in message.about ? { ...step, number: message.about.number } : step;
         return answered(draft, numbered, message.answer, message.at);
@@ -433,19 +520,65 @@ export function makeRouting({
         if (step !== undefined) notices.progress(draft, move(draft, step, { state: 'PARKED', reason: fault.reason }));
       }),
 
-    released: (envelope, by) =>
+    answerFailed: (envelope, fault) =>
       advance((draft) => {
-        note(draft, 'released', envelope.to, envelope.stepNo, null, { by, envelope: envelope.id });
+        note(draft, 'parked', envelope.to, envelope.stepNo, fault.reason, { fault: fault.kind, envelope: envelope.id });
         const step = current(draft, envelope);
-        if (step !== undefined) notices.progress(draft, move(draft, step, { state: 'SENT' }));
+        if (step !== undefined) notices.progress(draft, move(draft, step, { state: 'PARKED', reason: fault.reason }));
       }),
 
-    cancelled: (envelope, by, why) =>
+    answerAwaited: (envelope) =>
+      advance((draft) => {
+        const step = current(draft, envelope);
+        if (step?.state !== 'PARKED') return;
+        note(draft, 'released', envelope.to, envelope.stepNo, null, { by: GATEWAY, envelope: envelope.id });
+        notices.progress(draft, move(draft, step, { state: 'WAITING_RECEIPT' }));
+      }),
+
+    released: ({ envelope, state, firstSentAt, number, reason }, by) =>
+      advance(async (draft) => {
+        const step = current(draft, envelope);
+        if (step !== undefined && firstSentAt === null && SPOILT.has(reason?.code ?? '')) await remake(draft, step);
+        note(draft, 'released', envelope.to, envelope.stepNo, null, { by, envelope: envelope.id });
+        if (step === undefined) return;
+        const asked = state === 'parked' && number !== null && step.number !== null;
+        notices.progress(draft, move(draft, step, { state: asked ? 'WAITING_RECEIPT' : 'SENT' }));
+      }),
+
+    settled: (view, receipt, by, why, asked) =>
+      advance(async (draft) => {
+        const { envelope } = view;
+        const reason: Reason = { code: 'settled', zh: `人工核实：${why}`, en: `settled by a person: ${why}` };
+        note(draft, 'settled', envelope.to, envelope.stepNo, reason, {
+          by,
+          envelope: envelope.id,
+          outcome: receipt === null ? 'notThere' : 'filed',
+          number: receipt?.number ?? null,
+          asked,
+        });
+        if (receipt === null) {
+          const step = current(draft, envelope);
+          if (step !== undefined) notices.progress(draft, move(draft, step, { state: 'SENT' }));
+          return;
+        }
+        const cancelled = envelope.stepNo === null ? undefined : draft.step(envelope.stepNo);
+        if (view.state === 'cancelled' && cancelled?.state === 'REJECTED' && cancelled.by === GATEWAY)
+          return takeBackCancel(draft, envelope, cancelled, receipt);
+        const step = current(draft, envelope);
+        if (step === undefined) return keepLate(draft, envelope, receipt.answer ?? null, receipt.number);
+        return received(draft, step, envelope, receipt);
+      }),
+
+    cancelled: ({ envelope, inDoubt }, by, why) =>
       advance((draft) => {
         const reason: Reason = { code: 'cancelled', zh: `人工撤销：${why}`, en: `cancelled by a person: ${why}` };
-        note(draft, 'cancelled', envelope.to, envelope.stepNo, reason, { by, envelope: envelope.id });
+        note(draft, 'cancelled', envelope.to, envelope.stepNo, reason, { by, envelope: envelope.id, inDoubt });
         const step = current(draft, envelope);
-        if (step !== undefined) return answered(draft, step, { outcome: 'refused', reason }, null);
+        if (step === undefined) return;
+        if (draft.state === 'ACCEPTED') draft.become('HANDLING');
+        const rejected = move(draft, step, { state: 'REJECTED', reason, by: GATEWAY });
+        notices.progress(draft, rejected);
+        return proceed(draft);
       }),
 
     held: (held, by, why) =>
@@ -460,8 +593,13 @@ export function makeRouting({
         ),
       ),
 
-    supplied: (submission) =>
+    supplied: (submission, read) =>
       advance(async (draft) => {
+        if (JSON.stringify(draft.submission) !== JSON.stringify(read))
+          throw new Unfit(409, 'changedMeanwhile', {
+            zh: '该办件同时被另一次补正修改，请重新提交补正',
+            en: 'another correction of this case came between; make it again',
+          });
         const asked = draft.steps.filter((step) => step.state === 'CORRECTING');
         const brought = new Set(submission.materials.map(({ code }) => code));
         const settled = draft.owed.filter(({ material }) => brought.has(material));

@@ -327,6 +327,20 @@ export function migrations(dialect: StoreDialect): Record<string, Migration> {
         await db.schema.createIndex('cases_application_no').on('cases').column('application_no').execute();
       },
     },
+
+    // Columns that may be empty: programs of the release before write none of them, and go on beside this one.
+    '012-doubt-and-outages': {
+      async up(db: Kysely<unknown>) {
+        const added = [
+          ['cases', 'hold', 'text'],
+          ['envelopes', 'doubted_at', integer],
+          ['envelopes', 'first_sent_at', integer],
+          ['lanes', 'away_since', integer],
+          ['lanes', 'away_reason', 'text'],
+        ] as const;
+        for (const [table, column, type] of added) await db.schema.alterTable(table).addColumn(column, type).execute();
+      },
+    },
   };
 }
 

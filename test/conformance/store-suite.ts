@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import type { EnvelopeView } from '../../contracts/ports/case.ts';
 import type {
   IssuedCertificate,
   LedgerCount,
@@ -19,6 +20,7 @@ import {
   envelope,
   event,
   fault,
+  HOLD,
   newCase,
   nothing,
   PREFIX,
@@ -184,23 +186,21 @@ export function storeSuite(name: string, storageFor: () => Promise<Storage>): vo
         }
       });
 
-      test('an advance that never ends is rolled back in time, and what waited behind it goes on', async () => {
+      test('an advance that never ends is given up in time; other cases never wait for it, and its own goes on after it', async () => {
         const { caseNo } = await accepted();
         let began = 0;
         const stuck = store.changed(caseNo, () => {
           began += 1;
           return new Promise(() => {});
         });
-        const refused = assert.rejects(stuck, /rolled back/);
-        const applicationNo = fresh('A');
-        const behind = accepted({ applicationNo });
-        // Once with the other, once alone.
-        for (const times of [1, 2]) {
-          while (began < times) await new Promise(setImmediate);
-          clock.move(MINUTE);
-        }
+        const refused = assert.rejects(stuck, /nothing of it was written/);
+        const behind = store.changed(caseNo, async () => change({ events: [event('told')] }));
+        while (began === 0) await new Promise(setImmediate);
+        await accepted({ applicationNo: fresh('A') });
+        clock.move(MINUTE);
         await Promise.all([refused, behind]);
-        assert.deepEqual(await kinds(caseNo), ['accepted', 'sent']);
+        assert.equal(began, 1);
+        assert.deepEqual(await kinds(caseNo), ['accepted', 'sent', 'told']);
       });
 
       test('what would break the store is rejected alone, and leaves nothing', async () => {
@@ -255,7 +255,7 @@ export function storeSuite(name: string, storageFor: () => Promise<Storage>): vo
       test('an older one that was postponed goes before a younger one once it is due', async () => {
         const lane = fresh('lane');
         const old = await accepted({ parties: [lane] });
-        const when = { notBefore: clock.now() + 100, costsAttempt: true, inDoubt: false };
+        const when = { notBefore: clock.now() + 100, tried: true, doubtedAt: null };
         await store.postponed(await only(lane), fault('unreachable'), when, nothing);
         const young = await accepted({ parties: [lane] });
         clock.move(100);
@@ -277,7 +277,7 @@ export function storeSuite(name: string, storageFor: () => Promise<Storage>): vo
           const first = await only(lane);
           assert.equal(first.envelope.id, `${caseNo}-W1`);
           assert.deepEqual(await leased(lane), [], 'leased');
-          const when = { notBefore: clock.now() + 1000, costsAttempt: true, inDoubt: false };
+          const when = { notBefore: clock.now() + 1000, tried: true, doubtedAt: null };
           await store.postponed(first, fault('unreachable'), when, nothing);
           assert.deepEqual(await leased(lane), [], 'asleep');
           clock.move(1000);
@@ -286,7 +286,7 @@ export function storeSuite(name: string, storageFor: () => Promise<Storage>): vo
           if (end === 'delivered') await store.delivered(again, receipt(), nothing, null);
           if (end === 'refused') await store.refused(again, fault('refused'), nothing);
           if (end === 'cancelled') {
-            await store.parked(again, fault('malformed'), nothing);
+            await store.parked(again, fault('malformed'), true, nothing);
             assert.deepEqual(await leased(lane), [], 'parked');
             assert.equal(await store.cancelled(`${caseNo}-W1`, () => nothing), 'cancelled');
           }
@@ -303,7 +303,7 @@ export function storeSuite(name: string, storageFor: () => Promise<Storage>): vo
           ['02', other],
         ] as const;
         await accepted({ sends, parties: [lane, other] });
-        await store.parked(await only(lane), fault('malformed'), nothing);
+        await store.parked(await only(lane), fault('malformed'), true, nothing);
         const next = await accepted({ parties: [lane] });
         assert.deepEqual(ids(await leased(lane)), [`${next.caseNo}-01`]);
         assert.equal((await leased(other)).length, 1);
@@ -320,13 +320,13 @@ export function storeSuite(name: string, storageFor: () => Promise<Storage>): vo
         assert.equal(held.inDoubt, true);
         assert.ok(held.fence > late.fence);
         const before = [await store.caseOf(caseNo), await store.envelope(`${caseNo}-01`), await kinds(caseNo)];
-        const never = async () => assert.fail('an overtaken word must not advance a case');
-        const when = { notBefore: 0, costsAttempt: true, inDoubt: false };
+        const never = async () => change({ state: 'DECIDED', events: [event('decided')] });
+        const when = { notBefore: 0, tried: true, doubtedAt: null };
         for (const word of [
           () => store.delivered(late, receipt('N'), never, null),
           () => store.refused(late, fault('refused'), never),
           () => store.postponed(late, fault('busy'), when, never),
-          () => store.parked(late, fault('malformed'), never),
+          () => store.parked(late, fault('malformed'), true, never),
           () => store.returned(late),
         ]) {
           assert.equal(await word(), 'overtaken');
@@ -357,7 +357,7 @@ export function storeSuite(name: string, storageFor: () => Promise<Storage>): vo
         const again = await only(lane);
         assert.equal(again.inDoubt, false);
         assert.equal(again.attempts, 0);
-        const when = { notBefore: clock.now(), costsAttempt: true, inDoubt: true };
+        const when = { notBefore: clock.now(), tried: true, doubtedAt: clock.now() };
         await store.postponed(again, fault('inDoubt'), when, nothing);
         const doubtful = await only(lane);
         assert.deepEqual([doubtful.inDoubt, doubtful.attempts], [true, 1]);
@@ -378,9 +378,9 @@ export function storeSuite(name: string, storageFor: () => Promise<Storage>): vo
       test('parked for something else, an envelope keeps the doubt it had', async () => {
         const lane = fresh('lane');
         const { caseNo } = await accepted({ parties: [lane] });
-        const when = { notBefore: clock.now(), costsAttempt: true, inDoubt: true };
+        const when = { notBefore: clock.now(), tried: true, doubtedAt: clock.now() };
         await store.postponed(await only(lane), fault('inDoubt'), when, nothing);
-        await store.parked(await only(lane), fault('malformed'), nothing);
+        await store.parked(await only(lane), fault('malformed'), true, nothing);
         await store.released(`${caseNo}-01`, () => nothing);
         assert.equal((await only(lane)).inDoubt, true);
       });
@@ -401,7 +401,7 @@ export function storeSuite(name: string, storageFor: () => Promise<Storage>): vo
             kept: false,
             owed: null,
           });
-          const when = { notBefore: at + 300, costsAttempt: false, inDoubt: false };
+          const when = { notBefore: at + 300, tried: false, doubtedAt: null };
           await own.postponed(lease as Lease, fault('busy'), when, nothing);
           assert.equal((await own.due()).envelopes, at + 300);
           clock.move(300);
@@ -425,7 +425,7 @@ export function storeSuite(name: string, storageFor: () => Promise<Storage>): vo
       test('a sleeper of another lane that time has woken is told to its relay', async () => {
         const lane = fresh('lane');
         await accepted({ parties: [lane] });
-        const when = { notBefore: clock.now() + 50, costsAttempt: false, inDoubt: false };
+        const when = { notBefore: clock.now() + 50, tried: false, doubtedAt: null };
         await store.postponed(await only(lane), fault('busy'), when, nothing);
         clock.move(50);
         woken.length = 0;
@@ -681,7 +681,7 @@ export function storeSuite(name: string, storageFor: () => Promise<Storage>): vo
         const lane = fresh('lane');
         const sends = ['01', 'W1'].map((suffix) => [suffix, lane] as const);
         const { caseNo } = await accepted({ parties: [lane], sends });
-        await store.parked(await only(lane), fault('inDoubt'), nothing);
+        await store.parked(await only(lane), fault('inDoubt'), true, nothing);
         await store.collected(message(lane, { key: `${caseNo}-01` }, 'after all'), finish);
         assert.equal(await stateOf(`${caseNo}-01`), 'delivered');
         assert.deepEqual(ids(await leased(lane)), [`${caseNo}-W1`]);
@@ -695,21 +695,21 @@ export function storeSuite(name: string, storageFor: () => Promise<Storage>): vo
         await accepted({ parties: [lane] });
         const held = await accepted({ parties: [other] });
         await store.paused(lane, 'operator-demo', 'moving house');
-        assert.equal(await store.held(held.caseNo, true, async () => change({ events: [event('held')] })), true);
-        assert.equal(await store.held('nobody', true, nothing), false);
+        assert.equal(await store.held(held.caseNo, HOLD, async () => change({ events: [event('held')] })), true);
+        assert.equal(await store.held('nobody', HOLD, nothing), false);
         for (const _ of ['before', 'after']) {
           assert.deepEqual(await leased(lane), []);
           assert.deepEqual(await leased(other), []);
           const state = (await store.lanes()).find((one) => one.lane === lane);
           assert.deepEqual(state?.paused, { by: 'operator-demo', reason: 'moving house', at: clock.now() });
-          assert.equal((await store.caseOf(held.caseNo))?.held, true);
+          assert.deepEqual((await store.caseOf(held.caseNo))?.held, HOLD);
           await reopen();
         }
         woken.length = 0;
         await store.resumed(lane, 'operator-demo');
         assert.deepEqual(woken, [[lane]]);
         assert.equal((await leased(lane)).length, 1);
-        await store.held(held.caseNo, false, async () => change({ events: [event('resumed')] }));
+        await store.held(held.caseNo, null, async () => change({ events: [event('resumed')] }));
         assert.equal((await leased(other)).length, 1);
         assert.deepEqual(await kinds(held.caseNo), ['accepted', 'sent', 'held', 'resumed']);
       });
@@ -719,35 +719,35 @@ export function storeSuite(name: string, storageFor: () => Promise<Storage>): vo
         const later = fresh('lane');
         const { caseNo } = await accepted({ parties: [lane] });
         await leased(lane);
-        await store.held(caseNo, true, nothing);
+        await store.held(caseNo, HOLD, nothing);
         await store.changed(caseNo, async () => change({ outbox: [envelope(caseNo, '02', later)] }));
         clock.move(2 * MINUTE);
         assert.deepEqual([...(await leased(lane)), ...(await leased(later))], []);
-        await store.held(caseNo, false, nothing);
+        await store.held(caseNo, null, nothing);
         const again = await only(lane);
         assert.equal(again.inDoubt, true);
         assert.equal((await leased(later)).length, 1);
       });
 
-      test('released: goes again with all attempts anew, and keeps its doubt', async () => {
+      test('released: goes again, and keeps its doubt and the count of its attempts', async () => {
         const lane = fresh('lane');
         for (const kind of ['inDoubt', 'malformed'] as const) {
           const { caseNo } = await accepted({ parties: [lane] });
           const id = `${caseNo}-01`;
-          const when = { notBefore: clock.now(), costsAttempt: true, inDoubt: false };
+          const when = { notBefore: clock.now(), tried: true, doubtedAt: null };
           await store.postponed(await only(lane), fault('unreachable'), when, nothing);
-          await store.parked(await only(lane), fault(kind), nothing);
+          await store.parked(await only(lane), fault(kind), true, nothing);
           assert.equal(await stateOf(id), 'parked');
           let told = '';
-          const advance = (of: { id: string }) => {
-            told = of.id;
+          const advance = (of: EnvelopeView) => {
+            told = of.envelope.id;
             return async () => change({ events: [event('released')] });
           };
           assert.equal(await store.released(id, advance), 'released');
           assert.equal(told, id);
           assert.equal(await store.released(id, advance), 'notParked');
           const lease = await only(lane);
-          assert.deepEqual([lease.envelope.id, lease.inDoubt, lease.attempts], [id, kind === 'inDoubt', 0]);
+          assert.deepEqual([lease.envelope.id, lease.inDoubt, lease.attempts], [id, kind === 'inDoubt', 2]);
           assert.deepEqual(await kinds(caseNo), ['accepted', 'sent', 'released']);
           await store.delivered(lease, receipt(), nothing, null);
         }
@@ -800,7 +800,7 @@ export function storeSuite(name: string, storageFor: () => Promise<Storage>): vo
           [await stateOf(`${caseNo}-01`), await stateOf(`${caseNo}-02`), await stateOf(`${caseNo}-03`)],
           ['waiting', 'leased', 'cancelled'],
         );
-        const when = { notBefore: clock.now(), costsAttempt: true, inDoubt: false };
+        const when = { notBefore: clock.now(), tried: true, doubtedAt: null };
         assert.equal(await store.postponed(lease, fault('unreachable'), when, nothing), 'recorded');
         assert.equal(await stateOf(`${caseNo}-02`), 'cancelled');
         assert.deepEqual(await leased(far), []);
@@ -882,8 +882,8 @@ export function storeSuite(name: string, storageFor: () => Promise<Storage>): vo
         }
         const [one, two, three] = (await leased(lane, 3)) as [Lease, Lease, Lease];
         await store.delivered(one, receipt(), nothing, null);
-        await store.parked(two, fault('malformed'), nothing);
-        const when = { notBefore: clock.now() + 500, costsAttempt: true, inDoubt: false };
+        await store.parked(two, fault('malformed'), true, nothing);
+        const when = { notBefore: clock.now() + 500, tried: true, doubtedAt: null };
         await store.postponed(three, fault('unreachable'), when, nothing);
         await leased(lane, 1);
         await store.collected(message(lane, { number: 'nobody' }, 'lost'), finish);
@@ -892,6 +892,7 @@ export function storeSuite(name: string, storageFor: () => Promise<Storage>): vo
           {
             lane,
             paused: null,
+            away: null,
             waiting: 3,
             leased: 1,
             parked: 1,

@@ -3,7 +3,7 @@ import type { Lease, Store } from '../../contracts/ports/store.ts';
 import { cursorOf } from '../../gateway/store/cursor.ts';
 import type { StoreDialect } from '../../gateway/store/dialect.ts';
 import { ledgerEntry } from './ledger-entry.ts';
-import { change, fault, newCase, nothing, stepIn } from './sample-case.ts';
+import { change, fault, HOLD, newCase, nothing, stepIn } from './sample-case.ts';
 
 /** The same dialect, telling each statement that it runs. */
 export function listening(dialect: StoreDialect, heard: (query: CompiledQuery) => void): StoreDialect {
@@ -44,9 +44,9 @@ export async function wholePath(store: Store): Promise<void> {
   const round = { lanes: [{ lane, limit: 9 }], forMs: 1000, now: Date.now() };
   const [one, two, three, four] = (await store.lease(round)) as [Lease, Lease, Lease, Lease];
   await store.delivered(one, { number: 'N1', duplicate: false }, nothing, 1);
-  const when = { notBefore: Date.now() + 9999, costsAttempt: true, inDoubt: false };
+  const when = { notBefore: Date.now() + 9999, tried: true, doubtedAt: null };
   await store.postponed(two, fault('busy'), when, nothing);
-  await store.parked(three, fault('malformed'), nothing);
+  await store.parked(three, fault('malformed'), true, nothing);
   await store.returned(four);
   await store.released(three.envelope.id, () => nothing);
   await store.awaiting({ party: lane, limit: 9, now: Date.now(), scheduleMs: [5] });
@@ -57,7 +57,7 @@ export async function wholePath(store: Store): Promise<void> {
   await store.collected(word('N1'), () => async (record) => change({ steps: [stepIn(record, '01', 'DONE')] }));
   await store.collected(word('N2'), () => nothing);
   await store.rematch(lane, () => nothing);
-  await store.held(one.envelope.caseNo, true, nothing);
+  await store.held(one.envelope.caseNo, HOLD, nothing);
   await store.paused(lane, 'operator-demo', 'tea');
   await store.resumed(lane, 'operator-demo');
   await store.write([ledgerEntry('L1')]);
