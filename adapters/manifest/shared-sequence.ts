@@ -2,11 +2,10 @@ import type { Clock } from '../../contracts/ports/clock.ts';
 import type { Coordination } from '../../contracts/ports/coordination.ts';
 import type { Millis, Party } from '../../contracts/ports/envelope.ts';
 import { Fault } from '../../contracts/ports/fault.ts';
+import { withinMapping } from './deadline.ts';
 import { type Sequence, sequencePosition, sequenceText, sequenceUsedUp } from './times.ts';
 
 const BLOCK = 100;
-/** A mapping has 500 ms in all. */
-const PATIENCE_MS = 400;
 
 interface Stock {
   readonly span: number;
@@ -23,6 +22,12 @@ interface Stock {
 export function sharedSequences(party: Party, clock: Clock, numbers: Pick<Coordination, 'reserve'>): Sequence {
   const stocks = new Map<number, Stock>();
   const fetching = new Map<number, Promise<void>>();
+
+  const unknown = (): Fault =>
+    new Fault('busy', {
+      until: clock.now() + 1_000,
+      reason: { code: 'sequenceUnknown', zh: '暂时无法取得流水号', en: 'the sequence cannot be counted now' },
+    });
 
   function fetch(digits: number, at: Millis): Promise<void> {
     const { span, from, size } = sequencePosition(digits, at);
@@ -53,28 +58,11 @@ export function sharedSequences(party: Party, clock: Clock, numbers: Pick<Coordi
 
   async function awaited(digits: number, at: Millis): Promise<string> {
     for (;;) {
-      await bounded(fetch(digits, at), clock);
+      await withinMapping(fetch(digits, at), clock, unknown);
       const number = taken(digits, at);
       if (number !== undefined) return number;
     }
   }
 
   return (digits, at = clock.now()) => taken(digits, at) ?? awaited(digits, at);
-}
-
-async function bounded(work: Promise<void>, clock: Clock): Promise<void> {
-  let stop = () => {};
-  const late = new Promise<never>((_, reject) => {
-    stop = clock.after(PATIENCE_MS, () => reject(new Error(`no numbers within ${PATIENCE_MS} ms`)));
-  });
-  try {
-    await Promise.race([work, late]);
-  } catch {
-    throw new Fault('busy', {
-      until: clock.now() + 1_000,
-      reason: { code: 'sequenceUnknown', zh: '暂时无法取得流水号', en: 'the sequence cannot be counted now' },
-    });
-  } finally {
-    stop();
-  }
 }
