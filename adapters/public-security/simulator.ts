@@ -78,7 +78,13 @@ const makePublicSecurity: MakeSimulator = () => {
 
   /** Whose registration it is. */
   function registered(key: string): JsonObject {
-    const { xm = '', csrq = '', cszmbh = '', fqsfzh = '', mqsfzh = '' } = (office.find(key)?.content ?? {}) as JsonObject;
+    const {
+      xm = '',
+      csrq = '',
+      cszmbh = '',
+      fqsfzh = '',
+      mqsfzh = '',
+    } = (office.find(key)?.content ?? {}) as JsonObject;
     return { Xm: xm, Csrq: csrq, Cszmbh: cszmbh, Fqsfzh: fqsfzh, Mqsfzh: mqsfzh };
   }
 
