@@ -20,6 +20,7 @@ import { Unfit } from '../contracts/ports/contract.ts';
 import type { Coordination } from '../contracts/ports/coordination.ts';
 import type { Party } from '../contracts/ports/envelope.ts';
 import type { Logger } from '../contracts/ports/logger.ts';
+import type { OnceValues } from '../contracts/ports/once-values.ts';
 import { EVERY_LANE, PUBLIC_EVENTS, type Store } from '../contracts/ports/store.ts';
 import { BrokerRefused } from './bus/connection.ts';
 import { EventRelay } from './bus/event-relay.ts';
@@ -80,15 +81,17 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
   const catalogue = await loadItems(folders.items, { parties: parties.map(({ party }) => party), types });
   const hashOf = hashingHolders(settings.holderHashKey);
   // Settings are judged before anything is opened; the parties are called, and ask the store, only after that.
-  const shared: Pick<Coordination, 'claim' | 'unclaim' | 'keep' | 'kept' | 'reserve'> = {
+  const shared: Pick<Coordination, 'claim' | 'unclaim' | 'keep' | 'kept' | 'reserve'> & OnceValues = {
     claim: (...what) => store.claim(...what),
     unclaim: (...what) => store.unclaim(...what),
     keep: (...what) => store.keep(...what),
     kept: (...what) => store.kept(...what),
     reserve: (...what) => store.reserve(...what),
+    once: (...what) => store.once(...what),
+    onceValues: (...what) => store.onceValues(...what),
   };
   const sessions = sessionBook({ shared, clock, node: randomUUID(), key: settings.holderHashKey });
-  const connected = connect(parties, settings, { clock, log, sessions, numbers: shared });
+  const connected = connect(parties, settings, { clock, log, sessions, numbers: shared, values: shared });
 
   // Where nobody can learn of anything, or wants to, nothing is written down for others.
   const tells = settings.amqpUrl !== undefined && settings.bus.events;

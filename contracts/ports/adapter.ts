@@ -11,6 +11,7 @@ import type { PublishedContract } from './contract.ts';
 import type { Coordination } from './coordination.ts';
 import type { ContractName, Envelope, Json, JsonObject, Message, Party, Receipt, Words } from './envelope.ts';
 import type { Logger } from './logger.ts';
+import type { OnceValues } from './once-values.ts';
 import type { SessionBook } from './session-book.ts';
 import type { AwaitedAnswer } from './store.ts';
 
@@ -19,6 +20,11 @@ export interface Call {
   readonly signal: AbortSignal;
   /** 1 for the first. */
   readonly attempt: number;
+  /**
+   * Of `deliver`: whether this very envelope may have reached the party before, so that a record under its key may be its own. Left out: whether
+   * `attempt` is more than 1.
+   */
+  readonly sentBefore?: boolean;
   readonly log: Logger;
   /** W3C; passed on wherever the wire has a place for it. */
   readonly traceparent: string;
@@ -54,9 +60,16 @@ export interface RawReply {
  * Every method throws `Fault` and nothing else on purpose; whatever else escapes counts as `inDoubt`.
  */
 export interface Adapter {
-  /** Resolves only when the party has taken responsibility. Bytes gone and no answer is `inDoubt`; a duplicate they report is success. */
+  /**
+   * Resolves only when the party has taken responsibility. Bytes gone and no answer is `inDoubt`. A duplicate they report is success when their record is of
+   * this case: as it shows itself, or, where it shows nothing, because the envelope may have been sent before (`call.sentBefore`). Else it is `malformed`:
+   * `otherRecord` (of another case) or `duplicateUnproved` (nobody can tell).
+   */
   deliver(envelope: Envelope, call: Call): Promise<Receipt>;
-  /** Asked after `inDoubt`, before any resend. May be missing only where `terms.idempotent`. */
+  /**
+   * Asked after `inDoubt`, before any resend. May be missing only where `terms.idempotent`. `neverArrived` is to be believed only after
+   * `Deliverable.settleMs`. A record under the envelope's key that is of another case is `malformed` (`otherRecord`), which leaves the doubt.
+   */
   inquire?(envelope: Envelope, call: Call): Promise<Receipt | 'neverArrived'>;
   /** Asks for the answers that are due and gives each to `accept`; takes it off their side only after `accept` resolved. */
   collect?(awaited: readonly AwaitedAnswer[], accept: Accept, call: Call): Promise<void>;
@@ -100,7 +113,10 @@ export interface Deliverable {
   /** Contract of `answer.result`, null when it has none. */
   readonly result: ContractName | null;
   readonly replies: 'atOnce' | 'later' | 'never';
-  /** After silence, a party's "I do not have it" is believed only so long after the sending, ms. Left out: at once. */
+  /**
+   * ms after the doubt arose before an inquiry's `neverArrived` is believed: until then the message may still be on its way. 0: at once. Absent where the
+   * party cannot be asked.
+   */
   readonly settleMs?: number;
 }
 
@@ -142,10 +158,11 @@ export interface PartyFolder {
   connect(settings: Json, means: PartyMeans): Connected;
 }
 
-/** `sessions` and `numbers`: what several nodes share; without them an adapter is alone. */
+/** `sessions`, `numbers` and `values`: what several nodes share, and restarts; without them an adapter is alone. */
 export interface PartyMeans {
   readonly clock: Clock;
   readonly log: Logger;
   readonly sessions?: SessionBook;
   readonly numbers?: Pick<Coordination, 'reserve'>;
+  readonly values?: OnceValues;
 }

@@ -4,6 +4,7 @@ import type { Coordination } from './coordination.ts';
 import type { Envelope, EnvelopeState, Message, Millis, Party, Reason, Receipt } from './envelope.ts';
 import type { Fault } from './fault.ts';
 import type { NewsCarrier } from './news.ts';
+import type { OnceValues } from './once-values.ts';
 import type { PublicEvents } from './public-event.ts';
 
 /**
@@ -14,6 +15,7 @@ import type { PublicEvents } from './public-event.ts';
  *   delivery    lease, mayBeSent, delivered, refused, postponed, parked, withheld, returned, awaiting, answerFailed, answerAwaited, partyAway, partyBack
  *   a person    released, settled, cancelled, paused, resumed, held, unheld
  *   all nodes   allot, claim, keep, reserve: what they know together (`Coordination`)
+ *   adapters    once, onceValues: what is fixed before an envelope is first sent (`OnceValues`)
  *   the bus     tell, unpublished, published, giveUp: events for others (`PublicEvents`)
  *   anybody     the reads
  *
@@ -32,6 +34,7 @@ export type Store = CaseStore &
   HandedOutFiles &
   Nonces &
   PublicEvents &
+  OnceValues &
   Coordination & {
     /** Where nodes share the database: news between them through it, for a bus that reaches no further than its process. */
     readonly news?: NewsCarrier;

@@ -126,6 +126,8 @@ export function makeDispatcher(parts: DispatcherParts): (lease: Lease) => Promis
       attempt: attempts + 1,
       traceparent: envelope.traceparent,
       notAfter: latestBegin(lease, party),
+      // Whatever an inquiry says in between: a record under its key may be its own.
+      sentBefore: lease.inDoubt,
     } as const;
     const deliverable = deliverableOf(facts, envelope.contract);
     let { doubtedAt } = lease;

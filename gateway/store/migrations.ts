@@ -341,6 +341,21 @@ export function migrations(dialect: StoreDialect): Record<string, Migration> {
         for (const [table, column, type] of added) await db.schema.alterTable(table).addColumn(column, type).execute();
       },
     },
+
+    '014-envelope-values': {
+      async up(db: Kysely<unknown>) {
+        await db.schema
+          .createTable('envelope_values')
+          .addColumn('envelope_id', 'text', (c) => c.notNull())
+          .addColumn('name', 'text', (c) => c.notNull())
+          .addColumn('value', 'text', (c) => c.notNull())
+          .addColumn('at', integer, (c) => c.notNull())
+          .addPrimaryKeyConstraint('envelope_values_key', ['envelope_id', 'name'])
+          .modifyEnd(keyedTable)
+          .execute();
+        await db.schema.createIndex('envelope_values_age').on('envelope_values').column('at').execute();
+      },
+    },
   };
 }
 

@@ -14,6 +14,7 @@ import { makeCollected } from './collected.ts';
 import { makeCoordination } from './coordination.ts';
 import { makeDesk } from './desk.ts';
 import type { BetweenNodes, StoreDialect } from './dialect.ts';
+import { makeEnvelopeValues } from './envelope-values.ts';
 import { Group } from './group.ts';
 import { makeLease } from './lease.ts';
 import { makeLedger } from './ledger.ts';
@@ -122,6 +123,7 @@ export async function storeOver(
     ...makeLedger(parts),
     ...makeCertificateStore(parts),
     ...makeCoordination(parts),
+    ...makeEnvelopeValues(parts),
     ...makePublicEvents(parts),
     ...(between === undefined ? { firstUse: nonces.firstUse } : makeUsedNonces(db, dialect, between, { clock, log })),
     ...(between === undefined

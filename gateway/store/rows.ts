@@ -73,6 +73,7 @@ export function envelopeOf(row: EnvelopeRow): Envelope {
     body: JSON.parse(row.body),
     traceparent: row.traceparent,
     createdAt: row.created_at,
+    ...(row.first_sent_at === null ? {} : { firstSentAt: row.first_sent_at }),
   };
 }
 

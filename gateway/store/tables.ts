@@ -160,6 +160,8 @@ export interface Tables {
   claims: { what: string; holder: string; ends_at: number };
   kept: { key: string; value: string; ends_at: number };
   sequences: { name: string; next: number };
+  /** What an envelope is sent with each time, fixed before the first; `value` is JSON. */
+  envelope_values: { envelope_id: string; name: string; value: string; at: number };
   /** Events for others that are not published yet. */
   public_events: { seq: Generated<number>; event: string };
 }

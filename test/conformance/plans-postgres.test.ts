@@ -86,6 +86,7 @@ const FILLED = `
       case when n % 2000 = 0 then 'document' when n % 2 = 0 then 'asked' else 'answered' end, 'W' || n % 200, 'F' || n % 5000, 'item' || n % 4,
       't' || n % 100, 's' || n % 50, case when n % 2001 = 0 then 'notPermitted' when n % 2 = 1 then 'found' end, 0
     from generate_series(1, 20000) n;
+  insert into envelope_values select 'C' || n || '-01', 'serial', '"000001"', n from generate_series(1, 20000) n;
   insert into public_events (event) select '{}' from generate_series(1, 5000) n;
   analyze`;
 

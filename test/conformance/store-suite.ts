@@ -10,6 +10,7 @@ import type {
 } from '../../contracts/ports/certificate.ts';
 import { Unfit } from '../../contracts/ports/contract.ts';
 import type { Answer, Message, Party } from '../../contracts/ports/envelope.ts';
+import { MOST_VALUE_BYTES, MOST_VALUE_NAMES } from '../../contracts/ports/once-values.ts';
 import { MOST_PUBLISHED, type PublicEvent, type Publicly } from '../../contracts/ports/public-event.ts';
 import { type Lease, PUBLIC_EVENTS, type Store } from '../../contracts/ports/store.ts';
 import { HandClock } from '../support/hand-clock.ts';
@@ -1312,6 +1313,50 @@ export function storeSuite(name: string, storageFor: () => Promise<Storage>): vo
         assert.equal(await store.reserve(name, 0, 1), 800);
         assert.equal(await store.reserve(name, 1_764_000_000_000, 100), 1_764_000_000_000);
         assert.equal(await store.reserve(name, 801, 1), 1_764_000_000_100);
+      });
+
+      test('a value of an envelope is fixed by the first who gives one: for everybody, and over a restart', async () => {
+        const { caseNo } = await accepted();
+        const id = `${caseNo}-01`;
+        assert.deepEqual(await store.onceValues(id), {});
+        const given = await Promise.all(Array.from({ length: 20 }, (_, i) => store.once(id, 'serial', `00000${i}`)));
+        assert.equal(new Set(given).size, 1, 'all get the same');
+        const [serial = ''] = given;
+        await reopen();
+        assert.equal(await store.once(id, 'serial', 'another'), serial);
+        const rich = { day: '20261123', parts: ['一', 2, null, true], deep: { n: '0012' } };
+        assert.deepEqual(await store.once(id, 'rich', rich), rich);
+        assert.equal(await store.once(id, 'nothing', null), null);
+        assert.deepEqual(await store.onceValues(id), { serial, rich, nothing: null });
+        assert.deepEqual(await store.onceValues(`${caseNo}-02`), {}, 'of no other envelope');
+      });
+
+      test('values of an envelope have a bound, in size and in number', async () => {
+        const id = fresh('331124261123999999-01');
+        await assert.rejects(store.once(id, 'long', 'x'.repeat(MOST_VALUE_BYTES)));
+        for (let n = 0; n < MOST_VALUE_NAMES; n += 1) await store.once(id, `name${n}`, n);
+        await assert.rejects(store.once(id, 'one more', 0));
+        assert.equal(await store.once(id, 'name3', 'another'), 3, 'what is kept is given all the same');
+      });
+
+      test('values of envelopes that ended long ago are swept, those of open ones never', async () => {
+        const lane = fresh('lane');
+        const [open, done, refused] = await Promise.all([0, 1, 2].map(() => accepted({ parties: [lane] })));
+        const ids = [open, done, refused].map((record) => `${record?.caseNo}-01`);
+        const [openId = '', doneId = '', refusedId = ''] = ids;
+        for (const id of [...ids, 'no-such-envelope']) await store.once(id, 'serial', '000001');
+        const leases = await store.lease({ lanes: [{ lane, limit: 3 }], forMs: MINUTE, now: clock.now() });
+        const leaseOf = (id: string) => leases.find(({ envelope: { id: own } }) => own === id) ?? assert.fail(id);
+        await store.delivered(leaseOf(doneId), receipt(), nothing, null);
+        await store.refused(leaseOf(refusedId), fault('refused'), nothing);
+        await store.parked(leaseOf(openId), fault('malformed'), true, nothing);
+        clock.move(60 * 24 * HOUR);
+        await store.once(openId, 'another', 1);
+        assert.deepEqual(await store.onceValues(doneId), { serial: '000001' });
+        clock.move(31 * 24 * HOUR);
+        await store.once(openId, 'third', 1);
+        for (const id of [doneId, refusedId, 'no-such-envelope']) assert.deepEqual(await store.onceValues(id), {}, id);
+        assert.deepEqual(await store.onceValues(openId), { serial: '000001', another: 1, third: 1 });
       });
 
       test('what has ended is swept, and nothing else', async () => {

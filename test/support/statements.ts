@@ -71,6 +71,8 @@ export async function wholePath(store: Store): Promise<void> {
   await store.keep('session', 'x', Date.now() + 1000);
   await store.kept('session', Date.now());
   await store.reserve('sequence', 0, 1);
+  await store.once(one.envelope.id, 'serial', '000001');
+  await store.onceValues(one.envelope.id);
   await store.caseOf(one.envelope.caseNo);
   await store.timeline(one.envelope.caseNo, undefined, 9);
   await store.envelope(one.envelope.id);
