@@ -14,6 +14,7 @@ import { makeCoordination } from './coordination.ts';
 import { makeDesk } from './desk.ts';
 import type { BetweenNodes, StoreDialect } from './dialect.ts';
 import { Group } from './group.ts';
+import { makeItemVersions } from './item-versions.ts';
 import { makeLease } from './lease.ts';
 import { makeLedger } from './ledger.ts';
 import { migrate } from './migrations.ts';
@@ -118,6 +119,7 @@ export async function storeOver(
     ...makeCertificateStore(parts),
     ...makeCoordination(parts),
     ...makePublicEvents(parts),
+    ...makeItemVersions(parts),
     ...(between === undefined ? { firstUse: nonces.firstUse } : makeUsedNonces(db, dialect, between, { clock, log })),
     ...(between === undefined
       ? {}
