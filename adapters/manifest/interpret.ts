@@ -1,5 +1,5 @@
 import { compileSchema } from '../../contracts/compile.ts';
-import type { Adapter, Connected, PartyFacts, PartyMeans, Terms } from '../../contracts/ports/adapter.ts';
+import type { Adapter, Connected, PartyFacts, PartyMeans, PartyOffers, Terms } from '../../contracts/ports/adapter.ts';
 import { type Problem, Unfit } from '../../contracts/ports/contract.ts';
 import type { Json, JsonObject } from '../../contracts/ports/envelope.ts';
 import { takePush } from './callback.ts';
@@ -54,13 +54,23 @@ function cannotBeAsked({ deliver, inquire }: Manifest): readonly Problem[] {
 }
 
 function factsOf(manifest: Manifest, { connectMs: _, ...terms }: Manifest['terms']): PartyFacts {
-  const { party, title, owner, version, deliver, queries, certificates, documents, verify, callback } = manifest;
+  const { party, title, owner, version, certificates, documents, verify, callback } = manifest;
   return {
     party,
     title,
     owner,
     version,
     terms: terms satisfies Terms,
+    ...offersOf(manifest),
+    documents: documents['*'] === undefined ? Object.keys(documents) : Object.keys(certificates),
+    verifies: verify !== undefined,
+    takesCallbacks: callback !== undefined,
+  };
+}
+
+/** What a party takes and answers, whatever its deployment's settings are. */
+export function offersOf({ deliver, queries, certificates }: Manifest): PartyOffers {
+  return {
     delivers: Object.entries(deliver).map(([contract, { result, replies }]) => ({ contract, result, replies })),
     queries: Object.entries(queries).map(([name, { title: words, request, reply }]) => ({
       name,
@@ -69,9 +79,6 @@ function factsOf(manifest: Manifest, { connectMs: _, ...terms }: Manifest['terms
       reply,
     })),
     certificates: Object.keys(certificates),
-    documents: documents['*'] === undefined ? Object.keys(documents) : Object.keys(certificates),
-    verifies: verify !== undefined,
-    takesCallbacks: callback !== undefined,
   };
 }
 
