@@ -115,8 +115,10 @@ async function readItem(folder: string, name: string, known: Known): Promise<Rea
       return as(file, 'null');
     }
   }
+  // Compiling it shows which files it names.
+  const unversioned = buildItem(written, '', compile);
   const definition = definitionText({ item: withoutEditors(json as JsonObject), mappings: named });
-  const item = buildItem(written, versionOf(definition), compile);
+  const item: Item = { ...unversioned, version: versionOf(definition) };
   if (known.contracts !== undefined) {
     const samples = await sampleFiles(folder);
     if (samples.length === 0)
