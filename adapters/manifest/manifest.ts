@@ -170,6 +170,8 @@ export type LookCloser = (given: {
   /** The text of an expression; undefined when its file is not there. */
   readonly sourceOf: (text: string) => string | undefined;
   readonly wrong: (place: string, words: string) => void;
+  /** The same of a line in a file of the folder, which several places may name. */
+  readonly wrongIn: (mapping: string, line: number, words: string) => void;
 }) => void;
 
 const MIB = 1_048_576;
@@ -440,7 +442,9 @@ export function readManifest(
       if (!text.endsWith('.jsonata')) return text;
       return existsSync(path.join(folder, text)) ? readFileSync(path.join(folder, text), 'utf8') : undefined;
     };
-    lookCloser({ written, functions: new Set([...Object.keys(known), 'sequence']), sourceOf, wrong });
+    const wrongIn = (own: string, line: number, words: string): void =>
+      void mistakes.push(`${path.basename(folder)}/${own} line ${line}: ${words}`);
+    lookCloser({ written, functions: new Set([...Object.keys(known), 'sequence']), sourceOf, wrong, wrongIn });
   }
   if (mistakes.length > 0) throw new ManifestError([...new Set(mistakes)]);
   return manifest;

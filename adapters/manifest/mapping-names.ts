@@ -38,7 +38,7 @@ export const mappingNames =
  * earlier calls; and answers that give what their contract does not have. What stands in the party's own replies is not known here: samples show that.
  */
 function tellMissingNames(schemas: readonly PublishedContract[], given: Parameters<LookCloser>[0]): void {
-  const { written, functions, sourceOf, wrong } = given;
+  const { written, functions, sourceOf, wrong, wrongIn } = given;
   const documents = schemas.map(({ name, schema }) => ({ ...schema, $id: name }));
   const byName = new Map(documents.map((schema) => [schema.$id, schema]));
   const contractShape = (name: ContractName): Shape => {
@@ -56,8 +56,10 @@ function tellMissingNames(schemas: readonly PublishedContract[], given: Paramete
     const source = text === undefined ? undefined : sourceOf(text);
     if (text === undefined || source === undefined) return ANY;
     const { missing, gives } = followNames(source, { input, functions, documents, arguments: codes, ...more });
-    for (const { line, words } of missing)
-      wrong(place, text.endsWith('.jsonata') ? `${text} line ${line}: ${words}` : words);
+    for (const { line, words } of missing) {
+      if (text.endsWith('.jsonata')) wrongIn(text, line, words);
+      else wrong(place, words);
+    }
     return gives;
   }
 
