@@ -29,7 +29,6 @@ export function makeItemVersions({ db, group }: StoreParts): ItemVersions {
       .select(['code', 'version', 'definition'])
       .where('code', '=', p.code)
       .orderBy('current_at', 'desc')
-      .orderBy('version')
       .limit(1),
   );
   const undecided = prepared(() =>
@@ -51,12 +50,12 @@ export function makeItemVersions({ db, group }: StoreParts): ItemVersions {
 
     async itemVersion(code, version) {
       const { rows } = await db.executeQuery(version === null ? newest({ code }) : one({ code, version }));
-      return rows[0];
+      return rows[0] && { ...rows[0] };
     },
 
     async undecidedCases() {
       const { rows } = await db.executeQuery(undecided({}));
-      return rows;
+      return rows.map((row) => ({ ...row }));
     },
   };
 }

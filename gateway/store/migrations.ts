@@ -340,6 +340,11 @@ export function migrations(dialect: StoreDialect): Record<string, Migration> {
           .addColumn('current_at', integer, (c) => c.notNull())
           .addPrimaryKeyConstraint('item_versions_key', ['code', 'version'])
           .execute();
+        await db.schema
+          .createIndex('item_versions_newest')
+          .on('item_versions')
+          .columns(['code', 'current_at'])
+          .execute();
         await db.schema.alterTable('cases').addColumn('item_version', 'text').execute();
         await sql`create index cases_undecided on cases (item_code, item_version) where ${UNDECIDED}`.execute(db);
       },
