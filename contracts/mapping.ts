@@ -107,6 +107,24 @@ function plain(value: unknown): Json | undefined {
   return JSON.parse(JSON.stringify(value)) as Json;
 }
 
+/** A node of a mapping's syntax tree, as JSONata's `ast()` gives it. */
+export interface MappingNode {
+  readonly type: string;
+  readonly value?: unknown;
+  /** Of its end in the source, in characters. */
+  readonly position?: number;
+  readonly [part: string]: unknown;
+}
+
+/** The syntax tree of a source that compiles; undefined of one that does not. */
+export function mappingTree(source: string): MappingNode | undefined {
+  try {
+    return jsonata(source).ast() as unknown as MappingNode;
+  } catch {
+    return undefined;
+  }
+}
+
 function refuseForbidden(name: string, node: unknown): void {
   if (Array.isArray(node)) {
     for (const part of node) refuseForbidden(name, part);

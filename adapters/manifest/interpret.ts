@@ -1,5 +1,13 @@
 import { compileSchema } from '../../contracts/compile.ts';
-import type { Adapter, Connected, Deliverable, PartyFacts, PartyMeans, Terms } from '../../contracts/ports/adapter.ts';
+import type {
+  Adapter,
+  Connected,
+  Deliverable,
+  PartyFacts,
+  PartyMeans,
+  PartyOffers,
+  Terms,
+} from '../../contracts/ports/adapter.ts';
 import { type Problem, Unfit } from '../../contracts/ports/contract.ts';
 import type { ContractName, Json, JsonObject, Millis } from '../../contracts/ports/envelope.ts';
 import { takePush } from './callback.ts';
@@ -60,24 +68,30 @@ function factsOf(
   { connectMs: _, settleMs: settleMsOfAll, ...terms }: Manifest['terms'],
   deployedSettleMs: Millis | undefined,
 ): PartyFacts {
-  const { party, title, owner, version, deliver, inquire, queries, certificates, documents, verify, callback } =
-    manifest;
+  const { party, title, owner, version, inquire, certificates, documents, verify, callback } = manifest;
   const settling = (contract: ContractName): Pick<Deliverable, 'settleMs'> => {
     const asked = inquire[contract];
     return asked === undefined ? {} : { settleMs: deployedSettleMs ?? asked.settleMs ?? settleMsOfAll };
   };
+  const offers = offersOf(manifest);
   return {
     party,
     title,
     owner,
     version,
     terms: terms satisfies Terms,
-    delivers: Object.entries(deliver).map(([contract, { result, replies }]) => ({
-      contract,
-      result,
-      replies,
-      ...settling(contract),
-    })),
+    ...offers,
+    delivers: offers.delivers.map((one) => ({ ...one, ...settling(one.contract) })),
+    documents: documents['*'] === undefined ? Object.keys(documents) : Object.keys(certificates),
+    verifies: verify !== undefined,
+    takesCallbacks: callback !== undefined,
+  };
+}
+
+/** What a party takes and answers, whatever its deployment's settings are. */
+export function offersOf({ deliver, queries, certificates }: Manifest): PartyOffers {
+  return {
+    delivers: Object.entries(deliver).map(([contract, { result, replies }]) => ({ contract, result, replies })),
     queries: Object.entries(queries).map(([name, { title: words, request, reply }]) => ({
       name,
       title: words,
@@ -85,9 +99,6 @@ function factsOf(
       reply,
     })),
     certificates: Object.keys(certificates),
-    documents: documents['*'] === undefined ? Object.keys(documents) : Object.keys(certificates),
-    verifies: verify !== undefined,
-    takesCallbacks: callback !== undefined,
   };
 }
 

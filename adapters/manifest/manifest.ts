@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { parseDocument } from 'yaml';
 import { compileSchema } from '../../contracts/compile.ts';
@@ -174,6 +174,18 @@ const USUAL = {
   settleMs: 60_000,
 } as const satisfies Manifest['terms'];
 
+/** A look at a manifest's mappings as they are written; whatever is wrong is told by its place. */
+export type LookCloser = (given: {
+  readonly written: ManifestAsWritten;
+  /** That mappings may call, besides JSONata's own. */
+  readonly functions: ReadonlySet<string>;
+  /** The text of an expression; undefined when its file is not there. */
+  readonly sourceOf: (text: string) => string | undefined;
+  readonly wrong: (place: string, words: string) => void;
+  /** The same of a line in a file of the folder, which several places may name. */
+  readonly wrongIn: (mapping: string, line: number, words: string) => void;
+}) => void;
+
 const MIB = 1_048_576;
 /** Of a value that `$once` fixes. */
 const VALUE_NAME = /^[A-Za-z][A-Za-z0-9-]{0,39}$/;
@@ -182,12 +194,14 @@ const VALUE_NAME = /^[A-Za-z][A-Za-z0-9-]{0,39}$/;
  * Reads `<folder>/manifest.yaml` and compiles every expression in it.
  * @param functions gives the functions its mappings may call, from its own code tables
  * @param contracts those of its `schemas/`, and whatever else is published
+ * @param lookCloser what else is looked at in a manifest that is right by itself
  * @throws ManifestError with every mistake
  */
 export function readManifest(
   folder: string,
   functions: (codes: CodeTables) => MappingFunctions,
   contracts: ReadonlySet<ContractName>,
+  lookCloser?: LookCloser,
 ): Manifest {
   const file = `${path.basename(folder)}/manifest.yaml`;
   const mistakes: string[] = [];
@@ -473,7 +487,16 @@ export function readManifest(
   if (manifest.wire.kind !== 'http')
     for (const [name, { read }] of Object.entries(written.calls))
       if (read.as === 'bytes') wrong(`/calls/${name}/read/as`, 'only the http wire hands bytes on');
-  if (mistakes.length > 0) throw new ManifestError(mistakes);
+  if (lookCloser !== undefined) {
+    const sourceOf = (text: string): string | undefined => {
+      if (!text.endsWith('.jsonata')) return text;
+      return existsSync(path.join(folder, text)) ? readFileSync(path.join(folder, text), 'utf8') : undefined;
+    };
+    const wrongIn = (own: string, line: number, words: string): void =>
+      void mistakes.push(`${path.basename(folder)}/${own} line ${line}: ${words}`);
+    lookCloser({ written, functions: new Set([...Object.keys(known), 'sequence']), sourceOf, wrong, wrongIn });
+  }
+  if (mistakes.length > 0) throw new ManifestError([...new Set(mistakes)]);
   return manifest;
 }
 
@@ -502,7 +525,7 @@ interface SequenceAsWritten {
 type Table<T> = { readonly [key: string]: T };
 
 /** manifest.yaml as `manifest.schema.json` describes it. */
-interface ManifestAsWritten {
+export interface ManifestAsWritten {
   readonly party: Party;
   readonly title: Words;
   readonly owner: string;

@@ -142,6 +142,8 @@ export interface PartyFacts {
   readonly takesCallbacks: boolean;
 }
 
+export type PartyOffers = Pick<PartyFacts, 'delivers' | 'queries' | 'certificates'>;
+
 /** A party as the gateway gets it from the loader. */
 export interface Connected {
   readonly facts: PartyFacts;
@@ -154,6 +156,8 @@ export interface PartyFolder {
   readonly title: Words;
   /** The contracts in its `schemas/`, to be published with ours. */
   readonly contracts: readonly PublishedContract[];
+  /** What it takes and answers, for whoever checks what others want of it; left out where only the connected party knows. */
+  readonly offers?: PartyOffers;
   /** Throws `Unfit` with every problem of the settings at once. */
   connect(settings: Json, means: PartyMeans): Connected;
 }

@@ -137,6 +137,8 @@ export interface CaseRecord {
   readonly appKey: string;
   readonly queryCode: string;
   readonly submission: Submission;
+  /** Of its item, as it was when the case began; null: accepted before items had versions. */
+  readonly itemVersion: string | null;
   readonly certificates: readonly CaseCertificate[];
   /** Accepted without them (容缺受理): fetched when their source is back. */
   readonly owed: readonly Owed[];

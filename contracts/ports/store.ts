@@ -3,6 +3,7 @@ import type { HandedOutFiles, Ledger, Mandates, Register, Stale, UseTickets } fr
 import type { Coordination } from './coordination.ts';
 import type { Envelope, EnvelopeState, Message, Millis, Party, Reason, Receipt } from './envelope.ts';
 import type { Fault } from './fault.ts';
+import type { ItemVersion } from './item.ts';
 import type { NewsCarrier } from './news.ts';
 import type { OnceValues } from './once-values.ts';
 import type { PublicEvents } from './public-event.ts';
@@ -16,6 +17,7 @@ import type { PublicEvents } from './public-event.ts';
  *   a person    released, settled, cancelled, paused, resumed, held, unheld
  *   all nodes   allot, claim, keep, reserve: what they know together (`Coordination`)
  *   adapters    once, onceValues: what is fixed before an envelope is first sent (`OnceValues`)
+ *   the start   keepItemVersions, undecidedCases
  *   the bus     tell, unpublished, published, giveUp: events for others (`PublicEvents`)
  *   anybody     the reads
  *
@@ -33,6 +35,7 @@ export type Store = CaseStore &
   UseTickets &
   HandedOutFiles &
   Nonces &
+  ItemVersions &
   PublicEvents &
   OnceValues &
   Coordination & {
@@ -277,6 +280,18 @@ export interface CaseReads {
   /** Kept messages that match nothing yet. */
   unmatched(party: Party | null, limit: number): Promise<readonly (Message & { readonly receivedAt: Millis })[]>;
   lanes(): Promise<readonly LaneState[]>;
+}
+
+/** Whole definitions of items, so that a case ends as it began. */
+export interface ItemVersions {
+  /** Those that are current now; one that is there already is only marked as the newest of its item. */
+  keepItemVersions(current: readonly ItemVersion[], now: Millis): Promise<void>;
+  /** `version` null: the newest of this item. */
+  itemVersion(code: string, version: string | null): Promise<ItemVersion | undefined>;
+  /** How many cases are not decided, by item and version. */
+  undecidedCases(): Promise<
+    readonly { readonly code: string; readonly version: string | null; readonly cases: number }[]
+  >;
 }
 
 export interface Nonces {

@@ -1,6 +1,6 @@
 import type { CaseRecord, CaseState } from '../../contracts/ports/case.ts';
 import { Unfit } from '../../contracts/ports/contract.ts';
-import type { Catalogue } from '../../contracts/ports/item.ts';
+import { type Catalogue, type Item, ItemUnusable, itemOfCase } from '../../contracts/ports/item.ts';
 import type { Caller, CaseProgress, Desk, Intake } from '../../contracts/ports/services.ts';
 import type { CaseReads } from '../../contracts/ports/store.ts';
 import { isoOrNull } from './iso.ts';
@@ -53,8 +53,19 @@ export function caseRoutes({ intake, desk, progress, reads, catalogue }: CasePar
     const [one = record] = await progress.shown([record]);
     return one;
   }
+  /** Undefined when it can no longer be used: the case is shown all the same. */
+  async function itemOf(record: CaseRecord): Promise<Item | undefined> {
+    if (catalogue.ofCase === undefined) return catalogue.get(record.submission.itemCode);
+    try {
+      return await itemOfCase(catalogue, record);
+    } catch (error) {
+      if (error instanceof ItemUnusable) return undefined;
+      throw error;
+    }
+  }
+
   const whole = async (record: CaseRecord, caller: Caller) =>
-    caseView(await shown(record), catalogue.get(record.submission.itemCode), sightOf(caller), ownParty(caller));
+    caseView(await shown(record), await itemOf(record), sightOf(caller), ownParty(caller));
 
   return [
     {
@@ -104,8 +115,8 @@ export function caseRoutes({ intake, desk, progress, reads, catalogue }: CasePar
         const { rows, next } = await reads.cases({ ...filter, ...own, ...(party === null ? {} : { party }), limit });
         const sight = sightOf(caller);
         return json(200, {
-          rows: (await progress.shown(rows)).map((record) =>
-            caseRow(record, catalogue.get(record.submission.itemCode), sight),
+          rows: await Promise.all(
+            (await progress.shown(rows)).map(async (record) => caseRow(record, await itemOf(record), sight)),
           ),
           next,
         });

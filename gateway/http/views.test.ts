@@ -72,6 +72,7 @@ const step = (no: string, more: Partial<Step>): Step => ({
 
 const record = {
   caseNo: '331124261123000001',
+  itemVersion: null,
   appKey: 'window-1',
   queryCode: '123456',
   submission: {
@@ -118,6 +119,7 @@ const record = {
 
 const item: Item = {
   code: '11331124QA0000057N433071500400501',
+  version: '0123456789abcdef',
   title: words('二手房转移登记', 'Transfer of a second-hand house'),
   area: words('不动产登记', 'Real-estate registration'),
   owner: { name: '松阳县自然资源局', uscc: '11331124QA0000057N' },

@@ -92,6 +92,7 @@ async function owing(t: TestContext) {
           form: {},
           materials: [],
         },
+        itemVersion: null,
         certificates: [],
         owed: [owed],
         traceparent: '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',

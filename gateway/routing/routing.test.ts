@@ -30,6 +30,7 @@ function planned(no: string, after: string[], more: Partial<RouteStep> = {}): Ro
 
 const item = (route: readonly RouteStep[]): Item => ({
   code: 'item',
+  version: '0123456789abcdef',
   title: words('item'),
   area: words('area'),
   owner: { name: 'owner', uscc: '11331124QA00000149' },
@@ -76,6 +77,7 @@ class Played {
       queryCode: '000000',
       submission: { applicationNo: 'A1', itemCode: 'item', channel: 'window', applicant: {}, form: {}, materials: [] },
       certificates: [],
+      itemVersion: null,
       owed: [],
       traceparent: '00-1-1-01',
       state: 'ACCEPTED',

@@ -23,7 +23,7 @@ import type {
   Reason,
   Receipt,
 } from '../../contracts/ports/envelope.ts';
-import type { Catalogue, Item, RouteStep } from '../../contracts/ports/item.ts';
+import { type Catalogue, type Item, ItemUnusable, itemOfCase, type RouteStep } from '../../contracts/ports/item.ts';
 import type { Logger } from '../../contracts/ports/logger.ts';
 import type { Routing } from '../../contracts/ports/routing.ts';
 import { Draft, ENDED, envelopeId } from './draft.ts';
@@ -58,9 +58,6 @@ export interface CaseRouting {
   materialsAsked(missing: readonly { readonly owed: Owed; readonly reason: Reason }[]): Advance;
 }
 
-/** Codes of the reasons for which an envelope is parked before it is sent. */
-const SPOILT: ReadonlySet<string> = new Set(['mappingFailed', 'contractUnknown', 'contractBroken']);
-
 const UNHEARD: ReadonlySet<Step['state']> = new Set(['SENT', 'WAITING', 'PARKED']);
 
 /** Nothing says that its department has it. */
@@ -70,6 +67,24 @@ const mayBeUnsent = ({ state, number }: Step): boolean =>
 /** Something is to be mended by a department's word, or to be brought because it could not be fetched. */
 const awaitsApplicant = ({ steps, owed }: Draft): boolean =>
   steps.some(({ state }) => state === 'CORRECTING') || owed.some(({ told }) => told);
+
+const stepGone = ({ no }: Step): Reason => ({
+  code: 'stepGone',
+  zh: `事项目录中该事项已没有环节 ${no}`,
+  en: `the item in the catalogue has no step ${no} any more`,
+});
+
+const laterStep = (no: string): Reason => ({
+  code: 'stepUnknown',
+  zh: `事项目录要求先办环节 ${no}，而本办件受理时没有该环节`,
+  en: `the item wants step ${no} first, which this case was accepted without`,
+});
+
+const CASE_DECIDED: Reason = {
+  code: 'caseDecided',
+  zh: '办件已作出决定，本环节不再启动',
+  en: 'the case was decided before this step began',
+};
 
 const same = (owed: Owed, material: string | null, holder: Holder): boolean =>
   owed.material === material && owed.holder.idNo === holder.idNo;
@@ -114,10 +129,14 @@ export function makeRouting({
     return moved;
   }
 
-  function itemOf(draft: Draft): Item {
-    const item = catalogue.get(draft.submission.itemCode);
-    if (item === undefined) throw new Error(`item ${draft.submission.itemCode} is no longer in the catalogue`);
-    return item;
+  /** The item of the case, or why there is none that can be used. */
+  async function usableItem(draft: Draft): Promise<Item | ItemUnusable> {
+    try {
+      return await itemOfCase(catalogue, draft.record);
+    } catch (error) {
+      if (error instanceof ItemUnusable) return error;
+      throw error;
+    }
   }
 
   async function send(draft: Draft, step: Step, planned: RouteStep): Promise<void> {
@@ -152,7 +171,8 @@ export function makeRouting({
     let body: JsonObject;
     try {
       body = await planned.map(draft.facts());
-    } catch {
+    } catch (error) {
+      if (error instanceof ItemUnusable) return park(error.reason, {});
       return park(
         {
           code: 'mappingFailed',
@@ -187,7 +207,8 @@ export function makeRouting({
 
   /** Begins every step whose turn has come, until none is left: a skipped step may let the next one begin. */
   async function begin(draft: Draft): Promise<void> {
-    const item = itemOf(draft);
+    const item = await usableItem(draft);
+    if (item instanceof ItemUnusable) return standStill(draft, item);
     for (let again = true; again; ) {
       again = false;
       for (const planned of item.route) {
@@ -200,18 +221,19 @@ export function makeRouting({
           again = true;
         };
         if (draft.decision !== null && draft.decision.outcome !== 'approved') {
-          skip({
-            code: 'caseDecided',
-            zh: '办件已作出决定，本环节不再启动',
-            en: 'the case was decided before this step began',
-          });
+          skip(CASE_DECIDED);
         } else if (before.includes('REJECTED')) {
           skip({
             code: 'earlierRefused',
             zh: '前置环节未通过，本环节不再启动',
             en: 'a step before this one was refused',
           });
-        } else if (before.every((state) => state === 'DONE' || state === 'SKIPPED')) {
+        } else if (before.every((state) => state === undefined || state === 'DONE' || state === 'SKIPPED')) {
+          const missing = planned.after.find((no) => draft.step(no) === undefined);
+          if (missing !== undefined) {
+            park(draft, step, laterStep(missing));
+            continue;
+          }
           const owed = draft.owed.filter(({ steps }) => steps.includes(step.no));
           if (planned.when !== undefined && !(await holds(planned, draft))) skip(null);
           else if (owed.length > 0) waitFor(draft, step, owed);
@@ -219,6 +241,37 @@ export function makeRouting({
         }
       }
     }
+    const known = new Set(item.route.map(({ no }) => no));
+    for (const step of draft.steps)
+      if (step.state === 'PENDING' && !known.has(step.no)) park(draft, step, stepGone(step));
+  }
+
+  /**
+   * Without its item nobody can say which step comes next, or what it sends: so the next by number is put before a person, once nothing else is under way.
+   */
+  function standStill(draft: Draft, { reason }: ItemUnusable): void {
+    const pending = draft.steps.filter(({ state }) => state === 'PENDING');
+    if (draft.decision !== null && draft.decision.outcome !== 'approved') {
+      for (const step of pending) {
+        move(draft, step, { state: 'SKIPPED', reason: CASE_DECIDED });
+        note(draft, 'skipped', step.party, step.no, CASE_DECIDED);
+      }
+      return;
+    }
+    if (draft.steps.some(({ state }) => state !== 'PENDING' && !ENDED.has(state))) return;
+    const next = pending.find(({ no }) => !draft.owed.some(({ steps }) => steps.includes(no)));
+    if (next !== undefined) park(draft, next, reason);
+  }
+
+  /** Instead of an envelope that cannot be made: one without a body, in the person's queue. */
+  function park(draft: Draft, step: Step, reason: Reason): void {
+    const { caseNo, traceparent } = draft.record;
+    const id = envelopeId(caseNo, step);
+    const { no: stepNo, party: to, contract } = step;
+    const envelope = { id, caseNo, stepNo, to, contract, traceparent, createdAt: clock.now(), body: {} };
+    draft.send({ ...envelope, parked: { kind: 'malformed', reason } });
+    notices.progress(draft, move(draft, step, { state: 'PARKED', reason }));
+    note(draft, 'parked', to, stepNo, reason, { envelope: id });
   }
 
   /** It stays where it is, and says what for. */
@@ -239,10 +292,10 @@ export function makeRouting({
    * What a step's end means for certificates. It must not undo the step: a mapping that fails rings, and the department's own copy is found at the department.
    */
   async function certify(draft: Draft, step: Step): Promise<void> {
-    const planned = itemOf(draft).route.find(({ no }) => no === step.no);
     const { caseNo } = draft.record;
     const about = { caseNo, stepNo: step.no, at: clock.now(), hashOf };
     try {
+      const planned = (await itemOfCase(catalogue, draft.record)).route.find(({ no }) => no === step.no);
       for (const { type, holders, number } of planned?.ends ?? []) {
         const facts = draft.facts();
         const ended = number === undefined ? null : await number(facts);
@@ -434,10 +487,13 @@ export function makeRouting({
 
   /** @throws Unfit 409 when our own mapping spoils it still */
   async function remake(draft: Draft, step: Step): Promise<void> {
-    const planned = itemOf(draft).route.find(({ no }) => no === step.no);
-    if (planned === undefined) return;
+    const stillSpoilt = (reason: Reason) => new Unfit(409, 'stillSpoilt', reason);
+    const item = await usableItem(draft);
+    if (item instanceof ItemUnusable) throw stillSpoilt(item.reason);
+    const planned = item.route.find(({ no }) => no === step.no);
+    if (planned === undefined) throw stillSpoilt(stepGone(step));
     const { id, body, parked } = await addressed(draft, step, planned);
-    if (parked !== undefined) throw new Unfit(409, 'stillSpoilt', parked.reason);
+    if (parked !== undefined) throw stillSpoilt(parked.reason);
     draft.remake(id, body);
   }
 
@@ -535,10 +591,11 @@ export function makeRouting({
         notices.progress(draft, move(draft, step, { state: 'WAITING_RECEIPT' }));
       }),
 
-    released: ({ envelope, state, firstSentAt, number, reason }, by) =>
+    released: ({ envelope, state, attempts, firstSentAt, number, fault }, by) =>
       advance(async (draft) => {
         const step = current(draft, envelope);
-        if (step !== undefined && firstSentAt === null && SPOILT.has(reason?.code ?? '')) await remake(draft, step);
+        const spoilt = state === 'parked' && fault === 'malformed' && attempts === 0 && firstSentAt === null;
+        if (step !== undefined && spoilt) await remake(draft, step);
         note(draft, 'released', envelope.to, envelope.stepNo, null, { by, envelope: envelope.id });
         if (step === undefined) return;
         const asked = state === 'parked' && number !== null && step.number !== null;
@@ -616,12 +673,14 @@ export function makeRouting({
             note(draft, 'provided', null, null, null, { material, by: 'applicant' });
         }
         if (draft.state === 'CORRECTING' && !draft.owed.some(({ told }) => told)) draft.become('HANDLING');
-        const item = itemOf(draft);
+        const item = await usableItem(draft);
         for (const step of asked) {
-          const planned = item.route.find(({ no }) => no === step.no);
-          if (planned === undefined) continue;
+          const next = { ...step, revision: step.revision + 1, number: null };
           note(draft, 'correctionSupplied', step.party, step.no);
-          await send(draft, { ...step, revision: step.revision + 1, number: null }, planned);
+          const planned = item instanceof ItemUnusable ? undefined : item.route.find(({ no }) => no === step.no);
+          if (item instanceof ItemUnusable) park(draft, next, item.reason);
+          else if (planned === undefined) park(draft, next, stepGone(step));
+          else await send(draft, next, planned);
         }
         if (settled.length > 0) return proceed(draft);
       }),

@@ -37,6 +37,7 @@ const CASE_COLUMNS = [
   'decision',
   'owed',
   'owed_due',
+  'item_version',
 ] as const;
 
 /** Case numbers that a node takes at a time. */
@@ -254,5 +255,6 @@ function caseRow(one: NewCase, record: CaseRecord, change: Change) {
     owed: JSON.stringify(record.owed),
     // The first try is at once: what took too long a moment ago may answer now.
     owed_due: record.owed.length === 0 ? null : record.acceptedAt,
+    item_version: record.itemVersion,
   };
 }

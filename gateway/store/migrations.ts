@@ -4,6 +4,7 @@ import { columnsOf, KEPT_DAYS } from './ledger-columns.ts';
 import { partiesOf } from './rows.ts';
 import type { Tables } from './tables.ts';
 import { NotOpened } from './unavailable.ts';
+import { UNDECIDED } from './undecided.ts';
 
 /** Forward only, in the order of their names; one that was released is never changed again. */
 export function migrations(dialect: StoreDialect): Record<string, Migration> {
@@ -325,6 +326,27 @@ export function migrations(dialect: StoreDialect): Record<string, Migration> {
         ] as const)
           await db.schema.createIndex(name).on('cases').columns([column, 'accepted_at', 'seq']).execute();
         await db.schema.createIndex('cases_application_no').on('cases').column('application_no').execute();
+      },
+    },
+
+    // Only adds: the program before this one writes cases without a version, and reads what it read.
+    '010-item-versions': {
+      async up(db: Kysely<unknown>) {
+        await db.schema
+          .createTable('item_versions')
+          .addColumn('code', 'text', (c) => c.notNull())
+          .addColumn('version', 'text', (c) => c.notNull())
+          .addColumn('definition', 'text', (c) => c.notNull())
+          .addColumn('current_at', integer, (c) => c.notNull())
+          .addPrimaryKeyConstraint('item_versions_key', ['code', 'version'])
+          .execute();
+        await db.schema
+          .createIndex('item_versions_newest')
+          .on('item_versions')
+          .columns(['code', 'current_at'])
+          .execute();
+        await db.schema.alterTable('cases').addColumn('item_version', 'text').execute();
+        await sql`create index cases_undecided on cases (item_code, item_version) where ${UNDECIDED}`.execute(db);
       },
     },
 

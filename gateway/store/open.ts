@@ -16,6 +16,7 @@ import { makeDesk } from './desk.ts';
 import type { BetweenNodes, StoreDialect } from './dialect.ts';
 import { makeEnvelopeValues } from './envelope-values.ts';
 import { Group } from './group.ts';
+import { makeItemVersions } from './item-versions.ts';
 import { makeLease } from './lease.ts';
 import { makeLedger } from './ledger.ts';
 import { migrate } from './migrations.ts';
@@ -125,6 +126,7 @@ export async function storeOver(
     ...makeCoordination(parts),
     ...makeEnvelopeValues(parts),
     ...makePublicEvents(parts),
+    ...makeItemVersions(parts),
     ...(between === undefined ? { firstUse: nonces.firstUse } : makeUsedNonces(db, dialect, between, { clock, log })),
     ...(between === undefined
       ? {}

@@ -15,6 +15,7 @@ export function caseOf(row: CaseRow): CaseRecord {
     appKey: row.app_key,
     queryCode: row.query_code,
     submission: JSON.parse(row.submission),
+    itemVersion: row.item_version,
     certificates: JSON.parse(row.certificates),
     owed: JSON.parse(row.owed),
     traceparent: row.traceparent,

@@ -54,6 +54,8 @@ export interface Tables {
     /** When what it owes is tried again; null when it owes nothing. */
     owed_due: number | null;
     owed_asked: Generated<number>;
+    /** Of its item; null where an earlier program accepted it. */
+    item_version: string | null;
   };
   /** A case once for each party of its steps: what a department sees, newest first. */
   case_parties: {
@@ -162,6 +164,8 @@ export interface Tables {
   sequences: { name: string; next: number };
   /** What an envelope is sent with each time, fixed before the first; `value` is JSON. */
   envelope_values: { envelope_id: string; name: string; value: string; at: number };
+  /** `current_at`: when a node last began with it as the current one. */
+  item_versions: { code: string; version: string; definition: string; current_at: number };
   /** Events for others that are not published yet. */
   public_events: { seq: Generated<number>; event: string };
 }

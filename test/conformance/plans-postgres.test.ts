@@ -71,6 +71,7 @@ const FILLED = `
       case when n % 100 = 2 then 9e15 end, 0, n
     from generate_series(1, 20000) n;
   insert into events select 'C' || n, i, '{}' from generate_series(1, 10000) n, generate_series(1, 3) i;
+  insert into item_versions select 'item' || n % 400, 'v' || n, '{"d": "' || repeat('d', 400) || '"}', n from generate_series(1, 4000) n;
   insert into messages select 'office-' || n % 10, 'm' || n, n, case when n % 200 = 0 then '{}' end from generate_series(1, 10000) n;
   insert into used_nonces select 'hall', md5(n::text), 9e15 from generate_series(1, 10000) n;
   insert into claims select 'c' || n, 'h', 9e15 from generate_series(1, 5000) n;

@@ -1504,6 +1504,52 @@ export function storeSuite(name: string, storageFor: () => Promise<Storage>): vo
       });
     });
 
+    describe('versions of items', () => {
+      const version = (code: string, of: string) => ({ code, version: of, definition: `{"of": "${of}"}` });
+
+      test('a definition is kept whole, over restarts; the newest is the one that was current last', async () => {
+        const code = fresh('item');
+        await store.keepItemVersions([version(code, 'a')], 1);
+        await store.keepItemVersions([version(code, 'b')], 2);
+        await reopen();
+        assert.deepEqual(await store.itemVersion(code, 'a'), version(code, 'a'));
+        assert.equal((await store.itemVersion(code, null))?.version, 'b');
+        await store.keepItemVersions([{ ...version(code, 'a'), definition: 'never changed' }], 3);
+        assert.deepEqual(await store.itemVersion(code, null), version(code, 'a'));
+        assert.equal(await store.itemVersion(code, 'c'), undefined);
+        assert.equal(await store.itemVersion(fresh('item'), null), undefined);
+      });
+
+      test('a case keeps the version that it began with; those not decided are counted by it', async () => {
+        const itemCode = fresh('item');
+        const under = async (itemVersion: string | null) => {
+          const sample = newCase({ applicationNo: fresh('A'), itemCode });
+          const { record } = await store.accept({
+            ...sample,
+            async open(caseNo) {
+              const opened = await sample.open(caseNo);
+              return { ...opened, record: { ...opened.record, itemVersion } };
+            },
+          });
+          return record.caseNo;
+        };
+        const [first] = [await under('v1'), await under('v1'), await under('v2'), await under(null)];
+        await store.changed(first, async () => change({ state: 'CORRECTING' }));
+        assert.equal((await store.caseOf(first))?.itemVersion, 'v1');
+        const counted = async () =>
+          (await store.undecidedCases())
+            .filter(({ code }) => code === itemCode)
+            .map(({ version: of, cases }) => `${of} ${cases}`)
+            .sort();
+        assert.deepEqual(await counted(), ['null 1', 'v1 2', 'v2 1']);
+        const decision = { outcome: 'approved' as const, by: null, reason: null, at: 1 };
+        await store.changed(first, async () => change({ state: 'DECIDED', decision }));
+        assert.deepEqual(await counted(), ['null 1', 'v1 1', 'v2 1']);
+        await reopen();
+        assert.equal((await store.caseOf(first))?.itemVersion, 'v1');
+      });
+    });
+
     test('any course of leases and outcomes gives what a plain list would', async () => {
       await leaseModel(store, clock, fresh);
     });

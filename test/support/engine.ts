@@ -56,6 +56,7 @@ function item(steps: number): Item {
   });
   return {
     code: 'item',
+    version: '0123456789abcdef',
     title: words('item'),
     area: words('area'),
     owner: { name: 'owner', uscc: '11331124QA00000149' },

@@ -73,6 +73,10 @@ export async function wholePath(store: Store): Promise<void> {
   await store.reserve('sequence', 0, 1);
   await store.once(one.envelope.id, 'serial', '000001');
   await store.onceValues(one.envelope.id);
+  await store.keepItemVersions([{ code: 'item', version: 'v1', definition: '{}' }], Date.now());
+  await store.itemVersion('item', 'v1');
+  await store.itemVersion('item', null);
+  await store.undecidedCases();
   await store.caseOf(one.envelope.caseNo);
   await store.timeline(one.envelope.caseNo, undefined, 9);
   await store.envelope(one.envelope.id);
