@@ -6,7 +6,10 @@
 /** Finished cases of a long history, nine envelopes each. */
 export const FINISHED = 40_000;
 /** Cases under way beside them, whatever the history. */
-export const UNDER_WAY = 40;
+const UNDER_WAY = 40;
+/** Messages that match nothing. */
+const UNMATCHED = 250;
+const from = `case when n > 100 then 'office-1' else 'office-' || (n % 10) end`;
 
 /** Of the first case; the others follow. */
 const FIRST_CASE_NO = 331_124_250_000_000_000n;
@@ -29,16 +32,11 @@ const caseNo = (offset: string | number = 0): string =>
 const acceptedAt = (n: string): string => `(${FIRST_ACCEPTED_AT} + cast(${n} as bigint) * ${STEP_MS})`;
 const text = (characters: number): string => `'{"x": "${'x'.repeat(characters)}"}'`;
 
-/** When a history of so many cases began, and when its last case was accepted. */
-export const spanOf = (finished: number): { readonly from: number; readonly until: number } => ({
-  from: FIRST_ACCEPTED_AT,
-  until: FIRST_ACCEPTED_AT + finished * STEP_MS,
-});
 /** The number of the n-th case, from one on. */
 export const caseNoOf = (n: number): string => String(FIRST_CASE_NO + BigInt(n));
 
 /** The statements that write it, in order; `finished` may be 0. Every one of a table that grows with the cases is there. */
-export function historyOf(finished: number): readonly string[] {
+function historyOf(finished: number): readonly string[] {
   const cases = (count: number, offset: number, state: string, owed: string) => `
     insert into cases (case_no, app_key, application_no, body_hash, query_code, item_code, state, held, messages, events, accepted_at,
         traceparent, submission, certificates, steps, deadlines, decision, owed, owed_due)
@@ -49,7 +47,12 @@ export function historyOf(finished: number): readonly string[] {
     insert into case_parties (party, accepted_at, case_no)
     ${series(count)} select case when i = 0 and n % 4000 = 0 then 'rare-office' else 'office-' || ((n + i) % 10) end, ${acceptedAt(`n + ${offset}`)}, ${caseNo(offset)}
     from series cross join ${few(3, 'parties')}`;
-  const envelopes = (count: number, offset: number, each: number, more: { place: string; wakes: string; due: string }) => `
+  const envelopes = (
+    count: number,
+    offset: number,
+    each: number,
+    more: { place: string; wakes: string; due: string },
+  ) => `
     insert into envelopes (id, case_no, step_no, lane, contract, body, traceparent, created_at, place, attempts, not_before, fence, wakes_at, in_doubt,
         number, delivered_at, answer_due, asked, updated_at)
     ${series(count)} select ${caseNo(offset)} || '-0' || i, ${caseNo(offset)}, case when i > 3 then null else '0' || i end, ${LANE}, 'office.work@1', ${text(120)},
@@ -71,7 +74,7 @@ export function historyOf(finished: number): readonly string[] {
           `insert into messages (party, dedupe, received_at, message)
            ${series(finished)} select 'office-' || ((n + i) % 10), 'M' || n || '-' || i, ${acceptedAt('n')}, null from series cross join ${few(3, 'each')}`,
           `insert into ledger (id, case_no, holder_hash, entry, hash, at, phase, officer_id, application_no, item_code, type, source, state, cached)
-           ${series(finished)} select 'L' || n || '-' || i, case when n % 3 = 0 then ${caseNo()} end, 'h' || (n % 20000), ${text(300)}, '${'h'.repeat(64)}', ${acceptedAt('n')},
+           ${series(finished)} select 'L' || n || '-' || i, case when n % 3 = 0 then ${caseNo()} end, 'h' || (n % 20000), '{"id": "L' || n || '-' || i || '", "x": "${'x'.repeat(300)}"}', '${'h'.repeat(64)}', ${acceptedAt('n')},
              case when n % 5000 = 0 then 'document' when i % 2 = 1 then 'asked' else 'answered' end, 'W' || (n % 200), case when n % 3 <> 0 then 'F' || n end, 'item-' || (n % 40),
              'type-' || (n % 100), case when i % 2 = 0 then 'office-' || (n % 10) end,
              case when i % 2 = 0 then case when n % 5000 = 1 then 'notPermitted' else 'found' end end, 0
@@ -94,15 +97,37 @@ export function historyOf(finished: number): readonly string[] {
   return [
     ...history,
     // Under way: one envelope for each way of standing open, and a few answers, materials and messages that are waited for.
-    cases(UNDER_WAY, finished, `case when n % 10 = 0 then 'CORRECTING' else 'HANDLING' end`, `case when n % 10 = 1 then ${FAR} end`),
+    cases(
+      UNDER_WAY,
+      finished,
+      `case when n % 10 = 0 then 'CORRECTING' else 'HANDLING' end`,
+      `case when n % 10 = 1 then ${FAR} end`,
+    ),
     parties(UNDER_WAY, finished),
     envelopes(UNDER_WAY, finished, 4, {
       place: `case when i = 1 then null when n % 6 = 0 then 'ready' when n % 6 = 1 then 'asleep' when n % 6 = 2 then 'behind' when n % 6 = 3 then 'held' when n % 6 = 4 then 'leased' else 'parked' end`,
       wakes: `case when i > 1 and n % 6 in (1, 4) then ${FAR} end`,
       due: `case when i = 1 and n % 5 = 0 then ${FAR} end`,
     }),
+    // More than are matched at a time, and most of them of one party.
     `insert into messages (party, dedupe, received_at, message)
-     ${series(UNDER_WAY)} select 'office-' || (n % 10), 'K' || n, n, '{"from": "office-' || (n % 10) || '", "about": {"number": "none-' || n || '"}, "dedupe": "K' || n || '", "at": 1, "answer": {"outcome": "done", "result": {}}}' from series`,
+     ${series(UNMATCHED)} select ${from}, 'K' || n, n, '{"from": "' || ${from} || '", "about": {"number": "none-' || n || '"}, "dedupe": "K' || n ||
+       '", "at": 1, "answer": {"outcome": "done", "result": {}}}' from series`,
     `insert into lanes (lane, paused_by, paused_reason, paused_at, last_delivered_at) ${series(10)} select 'office-' || (n - 1), null, null, null, n from series`,
   ];
+}
+
+/** A connection to a database of one test alone, in which the store has made its tables. */
+export interface Filled {
+  run(statement: string): Promise<void>;
+  /** Name and definition of each index that belongs to no constraint. */
+  indexes(): Promise<readonly { readonly name: string; readonly definition: string }[]>;
+}
+
+/** Writes it in seconds: an index is made faster when all of its rows are there. */
+export async function fill(database: Filled, finished: number): Promise<void> {
+  const indexes = await database.indexes();
+  for (const { name } of indexes) await database.run(`drop index ${name}`);
+  for (const statement of historyOf(finished)) await database.run(statement);
+  for (const { definition } of indexes) await database.run(definition);
 }

@@ -64,27 +64,30 @@ export const CASE_FILTERS = choices({
   until: AT + 1_000_000_000,
   cursor: cursorOf([AT, 20_000]),
 });
-export const ENVELOPE_FILTERS = ([undefined, 'waiting', 'leased', 'parked', 'delivered', 'refused', 'cancelled'] as const).flatMap(
-  (state) =>
-    choices({ party: 'office-1', caseNo: CASE_NO, cursor: cursorOf([100_000]) }).map((filter) =>
-      state === undefined ? filter : { ...filter, state },
-    ),
+export const ENVELOPE_FILTERS = (
+  [undefined, 'waiting', 'leased', 'parked', 'delivered', 'refused', 'cancelled'] as const
+).flatMap((state) =>
+  choices({ party: 'office-1', caseNo: CASE_NO, cursor: cursorOf([100_000]) }).map((filter) =>
+    state === undefined ? filter : { ...filter, state },
+  ),
 );
 export const LEDGER_FILTERS: readonly (LedgerFilter & { readonly after?: string })[] = choices(
   {
-  holderHash: 'h3',
-  officerId: 'W3',
-  caseNo: caseNoOf(3),
-  applicationNo: 'F4',
-  type: 'type-3',
-  itemCode: 'item-3',
-  source: 'office-3',
-  state: 'found' as const,
-  phase: 'answered' as const,
-  from: 1,
-  until: AT,
-  after: 'L20000-1',
-}, 3);
+    holderHash: 'h3',
+    officerId: 'W3',
+    caseNo: caseNoOf(3),
+    applicationNo: 'F4',
+    type: 'type-3',
+    itemCode: 'item-3',
+    source: 'office-3',
+    state: 'found' as const,
+    phase: 'answered' as const,
+    from: 1,
+    until: AT,
+    after: 'L20000-1',
+  },
+  3,
+);
 
 const word = (number: string, dedupe = number): Message => ({
   from: LANE,
@@ -93,7 +96,8 @@ const word = (number: string, dedupe = number): Message => ({
   at: 1,
   answer: { outcome: 'done', result: {} },
 });
-const done = async (record: CaseRecord) => change({ steps: [stepIn(record, '01', 'DONE')], events: [event('answered')] });
+const done = async (record: CaseRecord) =>
+  change({ steps: [stepIn(record, '01', 'DONE')], events: [event('answered')] });
 
 /**
  * Every method with everything that it can do: each outcome, each filter and each choice of several. A method that is added to the store is missed by the
@@ -126,8 +130,8 @@ const CALLS: Record<Method, (scene: Scene) => Promise<unknown>> = {
         steps: [stepIn(record, '01', 'SKIPPED')],
         issued: [{ certificate, holderHash: 'h1', issuedAt: 1, caseNo: record.caseNo, stepNo: '01' }],
         ended: [
-          { type: 'type-1', holderHash: 'h1', number: 'N1' },
-          { type: 'type-1', holderHash: 'h1', number: null },
+          { type: 'type-1', holderHash: 'h1', number: 'N1', stepNo: '01' },
+          { type: 'type-1', holderHash: 'h1', number: null, stepNo: '01' },
         ],
       }),
     );
@@ -140,9 +144,9 @@ const CALLS: Record<Method, (scene: Scene) => Promise<unknown>> = {
     await store.collected({ ...word('x'), about: { key: `${caseNo}-01` } }, () => nothing);
     await store.collected(word('none-1', 'unknown'), () => nothing);
   },
-  async rematch({ store, as }) {
-    await as('rematch', () => store.rematch('office-1', () => nothing));
-    await as('rematch of all', () => store.rematch(null, () => nothing));
+  async rematch({ store }) {
+    await store.rematch('office-1', () => nothing);
+    await store.rematch(null, () => nothing);
   },
   owing: ({ store }) => store.owing({ limit: ROWS, now: FAR, scheduleMs: [MINUTE] }),
 
@@ -170,8 +174,7 @@ const CALLS: Record<Method, (scene: Scene) => Promise<unknown>> = {
   async returned({ store, leased }) {
     await store.returned(await leased());
   },
-  awaiting: ({ store }) =>
-    store.awaiting({ party: 'office-1', limit: ROWS, now: FAR, scheduleMs: [MINUTE] }),
+  awaiting: ({ store }) => store.awaiting({ party: 'office-1', limit: ROWS, now: FAR, scheduleMs: [MINUTE] }),
   due: ({ store }) => store.due(),
 
   async released({ store, leased }) {
@@ -187,10 +190,14 @@ const CALLS: Record<Method, (scene: Scene) => Promise<unknown>> = {
   },
   paused: ({ store }) => store.paused('office-1', 'operator-demo', 'tea'),
   resumed: ({ store }) => store.resumed('office-1', 'operator-demo'),
-  async held({ store, delivered }) {
-    const { caseNo } = await delivered();
-    await store.held(caseNo, true, nothing);
-    await store.held(caseNo, false, nothing);
+  async held({ store }) {
+    const sends = [
+      ['01', LANE],
+      ['02', LANE],
+    ] as const;
+    const { record } = await store.accept(newCase({ applicationNo: 'held', parties: [LANE, LANE], sends }));
+    await store.held(record.caseNo, true, nothing);
+    await store.held(record.caseNo, false, nothing);
   },
 
   caseOf: ({ store }) => store.caseOf(CASE_NO),
@@ -207,9 +214,9 @@ const CALLS: Record<Method, (scene: Scene) => Promise<unknown>> = {
     for (const filter of ENVELOPE_FILTERS)
       await as(`envelopes by ${envelopeLead(filter)}`, () => store.envelopes({ ...filter, limit: ROWS }));
   },
-  async unmatched({ store, as }) {
-    await as('unmatched', () => store.unmatched('office-1', ROWS));
-    await as('unmatched of all', () => store.unmatched(null, ROWS));
+  async unmatched({ store }) {
+    await store.unmatched('office-1', ROWS);
+    await store.unmatched(null, ROWS);
   },
   lanes: ({ store }) => store.lanes(),
 
@@ -291,8 +298,7 @@ const CALLS: Record<Method, (scene: Scene) => Promise<unknown>> = {
   published: ({ store }) => store.published([20_001, 20_002]),
   async giveUp({ store }) {
     await store.giveUp(1_000_000_000);
-    // More than there can be after the first.
-    await store.giveUp(39_990);
+    await store.giveUp(100);
   },
 
   async allot({ store, clock }) {
@@ -309,34 +315,41 @@ const CALLS: Record<Method, (scene: Scene) => Promise<unknown>> = {
   reserve: ({ store }) => store.reserve('s20000', 0, 1),
 };
 
-/** By which of its filters a search goes along an index; what that finds is sifted by the others. */
-export function caseLead(filter: (typeof CASE_FILTERS)[number]): string {
-  return (['applicationNo', 'party', 'itemCode', 'state', 'appKey'] as const).find((name) => name in filter) ?? 'time';
+/** Those of a search's filters that have an index, or what it goes along without them. */
+const leadsOf = (filter: object, names: readonly string[], without: string): string =>
+  names.filter((name) => name in filter).join(', ') || without;
+
+function caseLead(filter: object): string {
+  return 'applicationNo' in filter
+    ? 'applicationNo'
+    : leadsOf(filter, ['itemCode', 'party', 'state', 'appKey'], 'time');
 }
 
-export function envelopeLead(filter: (typeof ENVELOPE_FILTERS)[number]): string {
+function envelopeLead(filter: (typeof ENVELOPE_FILTERS)[number]): string {
   if ('caseNo' in filter) return 'case';
   const state = 'state' in filter && filter.state !== 'delivered';
   if ('party' in filter) return state ? 'state and party' : 'party';
   return state ? 'state' : 'age';
 }
 
-export function ledgerLead(filter: (typeof LEDGER_FILTERS)[number]): string {
-  const { caseNo, applicationNo } = filter;
-  if (caseNo !== undefined && applicationNo !== undefined) return 'caseNo or applicationNo';
-  const leads = ['caseNo', 'applicationNo', 'holderHash', 'officerId', 'source', 'state', 'type', 'itemCode', 'phase'] as const;
-  return leads.find((name) => name in filter) ?? 'time';
+function ledgerLead(filter: object): string {
+  const matter = leadsOf(filter, ['caseNo', 'applicationNo'], '');
+  return matter || leadsOf(filter, ['holderHash', 'officerId', 'source', 'state', 'type', 'itemCode', 'phase'], 'time');
 }
+
+const SWEEP = /^delete from "(nonces|used_nonces|allotments|claims|kept)" where [^=]* in \(select /;
 
 /** Every statement that the store issues, each under all the calls that issue it. */
 export class IssuedStatements {
-  readonly #calls = new Map<Call, Map<string, CompiledQuery>>();
+  readonly #calls = new Map<Call, Map<string, CompiledQuery>>([['start', new Map()]]);
   #call: Call = 'start';
 
   /** To be called with every statement that is run. */
   readonly heard = (query: CompiledQuery): void => {
-    const statements = this.#calls.get(this.#call) ?? new Map<string, CompiledQuery>();
-    this.#calls.set(this.#call, statements);
+    // What is forgotten now and then goes along with any call.
+    const call = SWEEP.test(query.sql) ? 'sweep' : this.#call;
+    const statements = this.#calls.get(call) ?? new Map<string, CompiledQuery>();
+    this.#calls.set(call, statements);
     statements.set(query.sql, query);
   };
 
@@ -353,6 +366,7 @@ export class IssuedStatements {
         if (typeof value !== 'function') return value;
         return (...given: unknown[]) => {
           this.#call = named ?? String(name);
+          if (!this.#calls.has(this.#call)) this.#calls.set(this.#call, new Map());
           return value.apply(target, given);
         };
       },
