@@ -5,6 +5,7 @@ import type { Clock } from '../../contracts/ports/clock.ts';
 import type { Millis } from '../../contracts/ports/envelope.ts';
 import type { Happening, PublicEvent, Publicly } from '../../contracts/ports/public-event.ts';
 import { PUBLIC_EVENTS } from '../../contracts/ports/store.ts';
+import { unindexed } from './bounded-search.ts';
 import type { StoreDialect } from './dialect.ts';
 import type { Tx } from './group.ts';
 import { type InLine, places } from './places.ts';
@@ -134,7 +135,8 @@ export function makeCaseBook({
         .selectFrom('envelopes')
         .select(['case_no', 'seq', 'lane', 'not_before', sql<Place>`place`.as('place')])
         .where(asked('case_no'))
-        .where('place', 'in', [...OPEN])
+        // A case has few, and what stands open may be much.
+        .where(unindexed('place'), 'in', [...OPEN])
         .orderBy('seq')
         // Or a lease that another node gives meanwhile would be written over.
         .$if(locksRows, (query) => query.forUpdate()),
@@ -150,14 +152,15 @@ export function makeCaseBook({
   const noAnswerDue = each(
     dialect,
     ['case_no', 'step_no'],
-    prepared((p: { case_no: string; step_no: string }) =>
-      db
-        .updateTable('envelopes')
-        .set({ answer_due: null })
-        .where('case_no', '=', p.case_no)
-        .where('step_no', '=', p.step_no)
-        .where('answer_due', 'is not', null),
-    ),
+    () =>
+      prepared((p: { case_no: string; step_no: string }) =>
+        db
+          .updateTable('envelopes')
+          .set({ answer_due: null })
+          .where('case_no', '=', p.case_no)
+          .where('step_no', '=', p.step_no)
+          .where('answer_due', 'is not', null),
+      ),
     ({ rowsFrom }) =>
       prepared((p: { rows: string }) =>
         compilable(
@@ -177,7 +180,7 @@ export function makeCaseBook({
       // What may be there already stays open: it is asked about, and not forgotten.
       .where('in_doubt', '=', 0)
       .where(
-        'place',
+        unindexed('place'),
         'in',
         OPEN.filter((place) => place !== 'leased'),
       ),

@@ -17,6 +17,8 @@ import type { Tables } from './tables.ts';
 
 /** A use code that ended is remembered this long, so that it is refused for the right reason. */
 const REMEMBERED_MS = 86_400_000;
+/** Codes forgotten at a time: more than are issued at a time. */
+const MOST_FORGOTTEN = 500;
 /** Rows of one certificate or one holder and type that are looked at; the newest. */
 const MOST_ISSUED = 100;
 
@@ -70,7 +72,18 @@ export function makeCertificateStore({
   const unuse = prepared((p: { codeHash: string }) =>
     db.updateTable('use_codes').set({ used_at: null }).where('code_hash', '=', p.codeHash),
   );
-  const forget = prepared((p: { before: Millis }) => db.deleteFrom('use_codes').where('expires_at', '<', p.before));
+  const forget = prepared((p: { before: Millis }) =>
+    db
+      .deleteFrom('use_codes')
+      .where('code_hash', 'in', (from) =>
+        from
+          .selectFrom('use_codes')
+          .select('code_hash')
+          .where('expires_at', '<', p.before)
+          .orderBy('expires_at')
+          .limit(MOST_FORGOTTEN),
+      ),
+  );
   const insertTickets = inserting(db, dialect, {
     into: 'use_codes',
     columns: ['code_hash', 'app_key', 'expires_at', 'ticket'],

@@ -48,6 +48,8 @@ export function makeCollected({
       .selectFrom('messages')
       .select((e) => e.fn.countAll<number>().as('n'))
       .where('party', '=', p.party)
+      // Every time there is: so that it goes along the index of what is kept, and not along every name that was ever seen.
+      .where('received_at', '>=', 0)
       .where('message', 'is not', null),
   );
 

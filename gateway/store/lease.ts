@@ -92,22 +92,37 @@ export function makeLease({ db, dialect, group, book }: StoreParts): Pick<Delive
       .set({ place: 'cancelled', wakes_at: null, first_sent_at: null, updated_at: p.now })
       .where('seq', '=', p.seq),
   );
-  // Each by the first of an index that keeps only what waits.
+  // Each by the first of an index that keeps only what waits. That it is not null has to be said: without it SQLite does not take such an index, and reads all.
   const due = db
     .selectNoFrom((query) => [
       query
         .selectFrom('envelopes')
-        .select((e) => e.fn.min('wakes_at').as('at'))
+        .select('wakes_at')
+        .where('wakes_at', 'is not', null)
+        .orderBy('wakes_at')
+        .limit(1)
         .as('envelopes'),
       query.selectFrom('envelopes').select('seq').where('place', '=', 'ready').limit(1).as('ready'),
       query
         .selectFrom('envelopes')
-        .select((e) => e.fn.min('answer_due').as('at'))
+        .select('answer_due')
+        .where('answer_due', 'is not', null)
+        .orderBy('answer_due')
+        .limit(1)
         .as('answers'),
-      query.selectFrom('messages').select('received_at').where('message', 'is not', null).limit(1).as('kept'),
+      query
+        .selectFrom('messages')
+        .select('received_at')
+        .where('message', 'is not', null)
+        .orderBy('received_at')
+        .limit(1)
+        .as('kept'),
       query
         .selectFrom('cases')
-        .select((e) => e.fn.min('owed_due').as('at'))
+        .select('owed_due')
+        .where('owed_due', 'is not', null)
+        .orderBy('owed_due')
+        .limit(1)
         .as('owed'),
     ])
     .compile();

@@ -350,6 +350,23 @@ export function migrations(dialect: StoreDialect): Record<string, Migration> {
       },
     },
 
+    '011-long-history': {
+      async up(db: Kysely<unknown>) {
+        // Indexes alone, so that nodes of the release before go on: each in the order of reading, so that no page of what is listed needs more than a page.
+        await db.schema.createIndex('envelopes_lane').on('envelopes').columns(['lane', 'seq']).execute();
+        for (const [name, table, columns, present] of [
+          ['envelopes_state', 'envelopes', ['place', 'seq'], 'place'],
+          ['envelopes_answer_lane', 'envelopes', ['lane', 'answer_due'], 'answer_due'],
+          ['envelopes_latest_number', 'envelopes', ['lane', 'number', 'seq'], 'number'],
+          ['messages_unmatched', 'messages', ['received_at', 'dedupe'], 'message'],
+        ] as const)
+          await sql`create index ${sql.ref(name)} on ${sql.table(table)} (${sql.join(columns.map((c) => sql.ref(c)))})
+                    where ${sql.ref(present)} is not null`.execute(db);
+        // It has the order in which a number's envelopes are looked for as well.
+        await db.schema.dropIndex('envelopes_number').execute();
+      },
+    },
+
     // Columns that may be empty: programs of the release before write none of them, and go on beside this one.
     '012-doubt-and-outages': {
       async up(db: Kysely<unknown>) {

@@ -12,6 +12,8 @@ import type { Tables } from './tables.ts';
 const MOST_REMEMBERED = 1_000_000;
 const WRITE_WITHIN_MS = 200;
 const SWEEP_EVERY_MS = 60_000;
+/** With one commit; the rest with the next. */
+const MOST_SWEPT = 5_000;
 const KEY = ['forget_at', 'app_key', 'nonce'] as const;
 
 /**
@@ -32,7 +34,23 @@ export function makeNonces(db: Kysely<Tables>, dialect: StoreDialect, clock: Clo
   /** Key → when to forget it, roughly in that order. */
   const known = new Map<string, Millis>();
   const insert = inserting(db, dialect, { into: 'nonces', columns: KEY, unlessTaken: KEY });
-  const sweep = prepared((p: { now: Millis }) => db.deleteFrom('nonces').where('forget_at', '<', p.now));
+  const sweep = prepared((p: { now: Millis }) =>
+    db
+      .deleteFrom('nonces')
+      .where((row) =>
+        row(
+          row.refTuple('forget_at', 'app_key', 'nonce'),
+          'in',
+          row
+            .selectFrom('nonces')
+            .select(KEY)
+            .where('forget_at', '<', p.now)
+            .orderBy('forget_at')
+            .limit(MOST_SWEPT)
+            .$asTuple('forget_at', 'app_key', 'nonce'),
+        ),
+      ),
+  );
   let unwritten: { forget_at: Millis; app_key: string; nonce: string }[] = [];
   let aboard = 0;
   let sweptAt = 0;
@@ -71,8 +89,7 @@ export function makeNonces(db: Kysely<Tables>, dialect: StoreDialect, clock: Clo
       if (aboard > 0) await tx.write(...insert(unwritten.slice(0, aboard)));
       const now = clock.now();
       if (now - sweptAt < SWEEP_EVERY_MS) return;
-      sweptAt = now;
-      await tx.write(sweep({ now }));
+      if ((await tx.write(sweep({ now }))) < MOST_SWEPT) sweptAt = now;
     },
 
     arrived() {

@@ -2,6 +2,7 @@ import type { Advance, CaseRecord } from '../../contracts/ports/case.ts';
 import type { Millis, Party } from '../../contracts/ports/envelope.ts';
 import type { Fault } from '../../contracts/ports/fault.ts';
 import type { AwaitedAnswer, DeliveryStore, Lease, Recorded } from '../../contracts/ports/store.ts';
+import { within } from './bounded-search.ts';
 import type { Tx } from './group.ts';
 import type { StoreParts } from './parts.ts';
 import { prepared } from './prepared.ts';
@@ -20,12 +21,14 @@ export function makeOutcomes({ db, dialect, group, book, cases, clock }: StorePa
       .values({ lane: p.lane, paused_by: null, paused_reason: null, paused_at: null, last_delivered_at: p.at })
       .onConflict((c) => c.column('lane').doUpdateSet({ last_delivered_at: p.at })),
   );
-  const due = prepared((p: { party: Party; now: Millis; limit: number }) =>
+  // Of this party alone: what others owe an answer to may be much, when nobody asks them.
+  const due = prepared((p: { party: Party; from: Millis; before: Millis; limit: number }) =>
     db
       .selectFrom('envelopes')
       .selectAll()
-      .where('answer_due', '<=', p.now)
-      .where('lane', '=', p.party)
+      .where('answer_due', 'is not', null)
+      .where(within('lane', p.party, 'answer_due', p))
+      .orderBy('lane')
       .orderBy('answer_due')
       .limit(p.limit)
       .$if(dialect.locksRows, (rows) => rows.forUpdate().skipLocked()),
@@ -228,7 +231,7 @@ export function makeOutcomes({ db, dialect, group, book, cases, clock }: StorePa
 
     awaiting: ({ party, limit, now, scheduleMs }) =>
       group.run(async (tx) => {
-        const rows = await tx.rows(due({ party, now, limit }));
+        const rows = await tx.rows(due({ party, from: 0, before: now + 1, limit }));
         for (const { seq, asked } of rows) {
           const delay = scheduleMs[Math.min(asked + 1, scheduleMs.length - 1)];
           await tx.write(askAgain({ seq, at: delay === undefined ? null : now + delay, asked: asked + 1 }));

@@ -8,7 +8,7 @@ const MOST_GIVEN_UP = 10_000;
 /** The outbox of the events for others: written with the cases (`casebook.ts`), read and emptied by whoever publishes. */
 export function makePublicEvents({ db, group, book }: StoreParts): PublicEvents {
   const oldest = prepared((p: { limit: number }) =>
-    db.selectFrom('public_events').selectAll().orderBy('seq').limit(p.limit),
+    db.selectFrom('public_events').selectAll().where('seq', '>', 0).orderBy('seq').limit(p.limit),
   );
   const places = Array.from({ length: MOST_PUBLISHED }, (_, i) => i);
   /** One text, however many there are. */
@@ -19,9 +19,12 @@ export function makePublicEvents({ db, group, book }: StoreParts): PublicEvents 
       places.map((i) => p[i] as number),
     ),
   );
+  // Two questions: SQLite answers one for both by reading every row.
   const ends = db
-    .selectFrom('public_events')
-    .select((e) => [e.fn.min('seq').as('first'), e.fn.max('seq').as('last')])
+    .selectNoFrom((query) => [
+      query.selectFrom('public_events').select('seq').where('seq', '>', 0).orderBy('seq').limit(1).as('first'),
+      query.selectFrom('public_events').select('seq').where('seq', '>', 0).orderBy('seq', 'desc').limit(1).as('last'),
+    ])
     .compile();
   const giveUp = prepared((p: { upTo: number }) =>
     db

@@ -2,11 +2,13 @@ import { type SqlBool, sql } from 'kysely';
 import type { CaseEvent } from '../../contracts/ports/case.ts';
 import type { Millis, Party } from '../../contracts/ports/envelope.ts';
 import type { CaseReads, LaneState, Pause } from '../../contracts/ports/store.ts';
+import { makeCaseSearch } from './case-search.ts';
 import { keyOf, paged } from './cursor.ts';
+import { makeEnvelopeSearch } from './envelope-search.ts';
 import { gathered } from './gathered.ts';
 import type { StoreParts } from './parts.ts';
 import { prepared } from './prepared.ts';
-import { type CaseRow, caseOf, OPEN, openOf, PLACES, viewOf } from './rows.ts';
+import { type CaseRow, caseOf, OPEN, openOf, viewOf } from './rows.ts';
 import type { Place, Tables } from './tables.ts';
 
 type Reads = Omit<CaseReads, 'unmatched'>;
@@ -82,39 +84,7 @@ export function makeReads({ db, dialect }: Pick<StoreParts, 'db' | 'dialect'>): 
       return rows[0] && caseOf(rows[0]);
     },
 
-    /** Newest first; `since` is included, `until` is not. */
-    async cases(filter) {
-      // A party's cases are walked along in its own rows, which have the same times.
-      const { party: own } = filter;
-      const at = sql.ref<number>(own === undefined ? 'cases.accepted_at' : 'case_parties.accepted_at');
-      let query = db
-        .selectFrom('cases')
-        .selectAll('cases')
-        .$if(own !== undefined, (cases) =>
-          cases
-            .innerJoin('case_parties', 'case_parties.case_no', 'cases.case_no')
-            .where('case_parties.party', '=', own ?? ''),
-        );
-      if (filter.state !== undefined) query = query.where('state', '=', filter.state);
-      if (filter.itemCode !== undefined) query = query.where('item_code', '=', filter.itemCode);
-      if (filter.applicationNo !== undefined) query = query.where('application_no', '=', filter.applicationNo);
-      if (filter.appKey !== undefined) query = query.where('app_key', '=', filter.appKey);
-      if (filter.since !== undefined) query = query.where(at, '>=', filter.since);
-      if (filter.until !== undefined) query = query.where(at, '<', filter.until);
-      if (filter.cursor !== undefined) {
-        const [time, seq] = keyOf(filter.cursor, 2) as [number, number];
-        query = query
-          .where(at, '<=', time)
-          .where((e) => e(e.refTuple('cases.accepted_at', 'cases.seq'), '<', e.tuple(time, seq)));
-      }
-      const rows = await query
-        .orderBy(at, 'desc')
-        .orderBy('cases.seq', 'desc')
-        .limit(filter.limit + 1)
-        .modifyEnd(dialect.anew)
-        .execute();
-      return paged(rows, filter.limit, caseOf, (row) => [row.accepted_at, row.seq]);
-    },
+    cases: makeCaseSearch({ db, dialect }),
 
     /** In the order in which it happened. */
     async timeline(caseNo, cursor, limit) {
@@ -148,21 +118,7 @@ export function makeReads({ db, dialect }: Pick<StoreParts, 'db' | 'dialect'>): 
       return rows[0] && viewOf(rows[0]);
     },
 
-    /** Oldest first. */
-    async envelopes({ state, party, caseNo, cursor, limit }) {
-      let query = db.selectFrom('envelopes').selectAll();
-      if (state === 'delivered') query = query.where('place', 'is', null);
-      else if (state !== undefined) query = query.where('place', 'in', [...PLACES[state]]);
-      if (party !== undefined) query = query.where('lane', '=', party);
-      if (caseNo !== undefined) query = query.where('case_no', '=', caseNo);
-      if (cursor !== undefined) query = query.where('seq', '>', keyOf(cursor, 1)[0] ?? 0);
-      const rows = await query
-        .orderBy('seq')
-        .limit(limit + 1)
-        .modifyEnd(dialect.anew)
-        .execute();
-      return paged(rows, limit, viewOf, ({ seq }) => [seq]);
-    },
+    envelopes: makeEnvelopeSearch({ db, dialect }),
 
     /** Every lane that has ever had a delivery or a pause, or has something open. `lastDelivered` is exact to a second. */
     async lanes() {

@@ -42,13 +42,14 @@ export function changing<C extends string>(
   return each(
     dialect,
     [key, ...columns],
-    prepared((p: Row) =>
-      compilable(
-        db,
-        sql`update ${sql.table(table)} set ${sql.join(columns.map((column) => sql`${sql.ref(column)} = ${p[column]}`))}
+    () =>
+      prepared((p: Row) =>
+        compilable(
+          db,
+          sql`update ${sql.table(table)} set ${sql.join(columns.map((column) => sql`${sql.ref(column)} = ${p[column]}`))}
             where ${sql.ref(key)} = ${p[key]}`,
+        ),
       ),
-    ),
     ({ rowsFrom }) =>
       prepared((p: { rows: string }) =>
         compilable(
@@ -65,14 +66,16 @@ export function changing<C extends string>(
 export function each<I extends Row>(
   { between }: StoreDialect,
   columns: readonly string[],
-  one: (row: I) => CompiledQuery<unknown>,
+  one: () => (row: I) => CompiledQuery<unknown>,
   many: (between: NonNullable<StoreDialect['between']>) => (p: { rows: string }) => CompiledQuery<unknown>,
 ): Many<I, void> {
-  if (between === undefined)
+  if (between === undefined) {
+    const each = one();
     return async (tx, rows) => {
-      await tx.write(...rows.map(one));
+      await tx.write(...rows.map(each));
       return [];
     };
+  }
   const all = many(between);
   return async (tx, rows) => {
     await tx.write(all({ rows: textOf(columns, rows) }));

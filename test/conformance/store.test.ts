@@ -19,7 +19,7 @@ import { sqlite } from '../../gateway/store/sqlite.ts';
 import { HandClock } from '../support/hand-clock.ts';
 import { ledgerEntry } from '../support/ledger-entry.ts';
 import { newCase } from '../support/sample-case.ts';
-import { listening, wholePath } from '../support/statements.ts';
+import { listening } from '../support/statements.ts';
 import { type Storage, storeSuite } from './store-suite.ts';
 
 const DAY_MS = 86_400_000;
@@ -213,98 +213,6 @@ describe('the embedded store', () => {
       await store.close();
       const raw = new DatabaseSync(file);
       assert.throws(() => raw.exec(`update ledger set at = 5 where id = 'new'`), /append-only/);
-      raw.close();
-    }));
-
-  test('every search of the ledger walks along an index that fits, in its order', () =>
-    inFolder(async (file) => {
-      const filters: readonly (readonly [LedgerFilter & { readonly after?: string }, string])[] = [
-        [{ holderHash: 'x' }, 'ledger_holder'],
-        [{ officerId: 'x' }, 'ledger_officer'],
-        [{ caseNo: 'x' }, 'ledger_case'],
-        [{ applicationNo: 'x' }, 'ledger_application'],
-        [{ type: 'x' }, 'ledger_type'],
-        [{ itemCode: 'x' }, 'ledger_item'],
-        [{ state: 'none' }, 'ledger_state'],
-        [{ source: 'x' }, 'ledger_source'],
-        [{ phase: 'document' }, 'ledger_counted'],
-        [{ from: 1 }, 'ledger_time'],
-        [{ until: 1 }, 'ledger_time'],
-        [{ after: 'L1' }, 'ledger_time'],
-        [{ holderHash: 'x', after: 'L1', from: 1, until: 2 }, 'ledger_holder'],
-        [{ holderHash: 'x', phase: 'asked', type: 'x', state: 'none', officerId: 'x', source: 'x' }, 'ledger_holder'],
-        [{ caseNo: 'x', holderHash: 'x', state: 'none' }, 'ledger_case'],
-        [{ officerId: 'x', type: 'x', itemCode: 'x', phase: 'asked', from: 1, until: 2 }, 'ledger_officer'],
-      ];
-      const statements = new Set<string>();
-      const store = await storeOver(
-        listening(sqlite(file), ({ sql }) => statements.add(sql)),
-        { clock: wallClock, log: silent },
-      );
-      await store.write([ledgerEntry('L1')]);
-      const ran: (readonly [string, string])[] = [];
-      for (const [filter, index] of filters) {
-        statements.clear();
-        await store.read({ ...filter, limit: 10 });
-        ran.push([[...statements].at(-1) ?? '', index]);
-      }
-      statements.clear();
-      await store.read({ caseNo: 'x', applicationNo: 'y', limit: 10 });
-      const either = [...statements].at(-1) ?? '';
-      statements.clear();
-      for (const by of ['item', 'type', 'source'] as const) await store.count({ from: 0, until: 1, by });
-      const counts = [...statements];
-      await store.close();
-
-      const raw = new DatabaseSync(file);
-      const plan = (statement: string) =>
-        raw
-          .prepare(`explain query plan ${statement}`)
-          .all()
-          .map(({ detail }) => String(detail))
-          .join('; ');
-      for (const [statement, index] of ran) {
-        assert.match(
-          plan(statement),
-          new RegExp(`^(SEARCH|SCAN) ledger USING (COVERING )?INDEX ${index}( \\(|$)`),
-          statement,
-        );
-        assert.doesNotMatch(plan(statement), /TEMP B-TREE/, statement);
-      }
-      assert.match(plan(either), /INDEX ledger_case .*INDEX ledger_application /);
-      assert.equal(counts.length, 7);
-      for (const statement of counts) {
-        assert.match(
-          plan(statement),
-          /SEARCH ledger USING COVERING INDEX ledger_counted \(phase=\? AND at>\? AND at<\?\)/,
-        );
-        assert.doesNotMatch(plan(statement), /SCAN/);
-      }
-      raw.close();
-    }));
-
-  test('every statement on the path of a case is served by an index', () =>
-    inFolder(async (file) => {
-      const statements = new Set<string>();
-      const dialect = listening(sqlite(file), ({ sql }) => statements.add(sql));
-      const store = await storeOver(dialect, { clock: wallClock, log: silent });
-      await wholePath(store);
-      await store.close();
-      const raw = new DatabaseSync(file);
-      let explained = 0;
-      for (const statement of statements) {
-        if (!/^(select|update|insert|delete) /.test(statement) || /kysely_|sqlite_/.test(statement)) continue;
-        for (const { detail } of raw.prepare(`explain query plan ${statement}`).all()) {
-          // The lanes are as many as the departments.
-          // Walking in key order to a limit reads no more than it gives, as long as nothing is filtered out.
-          if (/^select .* order by "seq"( desc)? limit \?$/.test(statement) && !statement.includes(' where ')) continue;
-          const whole = /^SCAN (?!CONSTANT|\d+-ROW|lanes)/.test(String(detail)) && !String(detail).includes(' USING ');
-          const sorted = String(detail).includes('TEMP B-TREE');
-          assert.ok(!whole && !sorted, `${statement}: ${detail}`);
-          explained += 1;
-        }
-      }
-      assert.ok(explained > 20, 'the statements were seen');
       raw.close();
     }));
 

@@ -5,8 +5,12 @@ import type { StoreDialect } from '../../gateway/store/dialect.ts';
 import { ledgerEntry } from './ledger-entry.ts';
 import { change, fault, HOLD, newCase, nothing, stepIn } from './sample-case.ts';
 
-/** The same dialect, telling each statement that it runs. */
-export function listening(dialect: StoreDialect, heard: (query: CompiledQuery) => void): StoreDialect {
+/** The same dialect, telling each statement that it runs, and each that is made, whether it is ever run or not. */
+export function listening(
+  dialect: StoreDialect,
+  heard: (query: CompiledQuery) => void,
+  compiled: (query: CompiledQuery) => void = () => {},
+): StoreDialect {
   const { kysely } = dialect;
   const overheard = (connection: DatabaseConnection): DatabaseConnection =>
     new Proxy(connection, {
@@ -25,7 +29,16 @@ export function listening(dialect: StoreDialect, heard: (query: CompiledQuery) =
     kysely: {
       createAdapter: () => kysely.createAdapter(),
       createIntrospector: (db) => kysely.createIntrospector(db),
-      createQueryCompiler: () => kysely.createQueryCompiler(),
+      createQueryCompiler: () => {
+        const compiler = kysely.createQueryCompiler();
+        return {
+          compileQuery(node, id) {
+            const query = compiler.compileQuery(node, id);
+            compiled(query);
+            return query;
+          },
+        };
+      },
       createDriver: () => {
         const driver = kysely.createDriver();
         const acquire = driver.acquireConnection.bind(driver);
