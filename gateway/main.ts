@@ -12,7 +12,7 @@ import { CatalogueError, loadItems } from '../config/items.ts';
 import { HELP, loadSettings, SettingsError, wantsHelp } from '../config/load.ts';
 import type { Settings } from '../config/settings.ts';
 import { loadContracts } from '../contracts/load.ts';
-import type { Adapter, PartyMeans } from '../contracts/ports/adapter.ts';
+import type { Adapter, Connected, PartyMeans } from '../contracts/ports/adapter.ts';
 import type { Bus } from '../contracts/ports/bus.ts';
 import type { Stale } from '../contracts/ports/certificate.ts';
 import { type Clock, wallClock } from '../contracts/ports/clock.ts';
@@ -21,6 +21,7 @@ import type { Coordination } from '../contracts/ports/coordination.ts';
 import type { Party } from '../contracts/ports/envelope.ts';
 import type { Logger } from '../contracts/ports/logger.ts';
 import { EVERY_LANE, PUBLIC_EVENTS, type Store } from '../contracts/ports/store.ts';
+import { within } from '../contracts/within.ts';
 import { BrokerRefused } from './bus/connection.ts';
 import { EventRelay } from './bus/event-relay.ts';
 import { inProcessBus } from './bus/in-process.ts';
@@ -57,21 +58,37 @@ export interface Means {
 export interface Gateway {
   readonly url: string;
   readonly port: number;
-  /** No new work; what is under way ends within `delivery.stopMs`; then everything is closed, in reverse. */
+  /**
+   * No new work; what is under way ends within `delivery.stopMs`; then everything is closed, in reverse. Never rejects: a part that cannot be closed is logged,
+   * and keeps no other open. Called again, it waits for the same end.
+   */
   stop(): Promise<void>;
 }
+
+/** An adapter lets go of its sockets at once; one that does not keeps nobody waiting. */
+const ADAPTER_CLOSE_MS = 1_000;
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
   version: string;
 };
 
-/** Makes the parts, starts them in order. Throws with every mistake of what it was given, and leaves nothing open. */
+/** Makes the parts, starts them in order. Throws with every mistake of what it was given; whichever step fails, what was opened before is closed again. */
 export async function start(settings: Settings, means: Means = {}): Promise<Gateway> {
   const own = means.clock ?? wallClock;
   const inStep = settings.databaseUrl === undefined ? undefined : new ClockInStep(own);
   const clock = inStep ?? own;
   const log = means.log ?? makeLog({ level: settings.logLevel, clock });
   const { folders, limits } = settings;
+  // What is opened is closed in reverse: here when a step fails, else by `stop`.
+  await using opened = new AsyncDisposableStack();
+  const closeLater = (what: string, close: () => unknown): void =>
+    opened.defer(async () => {
+      try {
+        await close();
+      } catch (error) {
+        log.error('a part could not be closed', { what, error });
+      }
+    });
 
   const published = await loadContracts(folders.schemas);
   const parties = await loadParties(folders.adapters, new Set(published.map(({ name }) => name)));
@@ -88,7 +105,18 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
     reserve: (...what) => store.reserve(...what),
   };
   const sessions = sessionBook({ shared, clock, node: randomUUID(), key: settings.holderHashKey });
-  const connected = connect(parties, settings, { clock, log, sessions, numbers: shared });
+  /** Made, and not yet given to `delivery`, which closes those it has. */
+  const unconnected = new Map<Party, Adapter>();
+  const connected = connect(parties, settings, { clock, log, sessions, numbers: shared }, ({ facts, adapter }) => {
+    unconnected.set(facts.party, adapter);
+    closeLater(`adapter of ${facts.party}`, async () => {
+      const left = unconnected.get(facts.party);
+      if (left !== undefined) await within(left.close(), ADAPTER_CLOSE_MS, 'its close', clock);
+    });
+    const wrapped = means.aroundAdapter?.(facts.party, adapter) ?? adapter;
+    unconnected.set(facts.party, wrapped);
+    return { facts, adapter: wrapped };
+  });
 
   // Where nobody can learn of anything, or wants to, nothing is written down for others.
   const tells = settings.amqpUrl !== undefined && settings.bus.events;
@@ -97,7 +125,7 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
   let delivery: Delivery | undefined;
   let events: EventRelay | undefined;
   const { databaseUrl, database, dataDir } = settings;
-  const opened = await openStore({
+  const found = await openStore({
     ...(databaseUrl === undefined ? { dataDir } : { databaseUrl, database }),
     inStep,
     clock,
@@ -109,31 +137,22 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
       for (const one of stale) void tellStale(one);
     },
   });
+  let store = found;
+  closeLater('store', () => store.close());
   // Under another key nobody's entries would be found again, and nodes would not understand each other: so it is tied to the data at the first start.
-  const ours = await opened
-    .claim('holderHashKey', hashOf('holderHashKey'), 0, Number.MAX_SAFE_INTEGER)
-    .catch(async (error: unknown) => {
-      await opened.close();
-      throw error;
-    });
-  if (!ours) {
-    await opened.close();
+  if (!(await found.claim('holderHashKey', hashOf('holderHashKey'), 0, Number.MAX_SAFE_INTEGER)))
     throw new SettingsError([
       'holderHashKey: not the one that this data was begun with; set the same on every node, or restore holder-hash.key in DATA_DIR from the backup',
     ]);
-  }
-  const store = means.aroundStore?.(opened) ?? opened;
+  store = means.aroundStore?.(found) ?? found;
   const broker =
     settings.amqpUrl === undefined
       ? undefined
-      : await rabbitBus({ url: settings.amqpUrl, prefix: settings.bus.prefix, clock, log }).catch(
-          async (error: unknown) => {
-            await store.close();
-            throw error;
-          },
-        );
+      : await rabbitBus({ url: settings.amqpUrl, prefix: settings.bus.prefix, clock, log });
   const inner = broker ?? inProcessBus({ beyond: store.news });
-  const bus = means.aroundBus?.(inner) ?? inner;
+  let bus: Bus = inner;
+  closeLater('bus', () => bus.close());
+  bus = means.aroundBus?.(inner) ?? inner;
   events =
     broker &&
     new EventRelay({
@@ -145,6 +164,7 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
       log,
       sweepMs: settings.delivery.sweepMs,
     });
+  closeLater('events', () => events?.stop());
   /** Copies that other nodes hold are right again by themselves after their time; so a word that is lost is a warning. */
   const tellStale = (stale: Stale): Promise<void> =>
     bus
@@ -181,6 +201,7 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
     settings: settings.delivery,
   });
   const { departments, desk, sources, party } = delivery;
+  const carrying = delivery;
   const certificates = makeCertificates({
     sources,
     catalogue,
@@ -197,6 +218,7 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
     hashOf,
     settings: settings.certificates,
   });
+  closeLater('certificates', () => certificates.close());
   bus.hear(({ kind, body }) => {
     if (kind === 'certificateChanged') certificates.forget(body as Stale);
   });
@@ -228,6 +250,9 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
     settings: { ...settings.certificates, folder: path.join(settings.dataDir, 'documents') },
     sealKey,
   });
+  closeLater('documents', () => documents.close());
+  // Before certificates and documents, which wait for calls that are under way: these are ended by it.
+  closeLater('delivery', () => carrying.stop());
   const verifications = makeVerifications({
     sources,
     register: store,
@@ -246,6 +271,8 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
     log,
     settings: { ...settings.certificates, certificateTimeMs: limits.certificateTimeMs },
   });
+
+  closeLater('owed materials', () => owed.stop());
 
   let stopping = false;
   const app = makeApp({
@@ -278,18 +305,12 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
     },
   });
 
-  for (const { facts, adapter } of connected)
-    await delivery.connect({ facts, adapter: means.aroundAdapter?.(facts.party, adapter) ?? adapter });
-  const server = await listen(app, { host: settings.host, port: settings.port, clock }).catch(
-    async (error: unknown) => {
-      await delivery.stop();
-      await bus.close();
-      await documents.close();
-      await certificates.close();
-      await store.close();
-      throw error;
-    },
-  );
+  for (const each of connected) {
+    await delivery.connect(each);
+    unconnected.delete(each.facts.party);
+  }
+  const server = await listen(app, { host: settings.host, port: settings.port, clock });
+  closeLater('server', () => server.stop(settings.delivery.stopMs));
   delivery.start();
   events?.start();
   owed.start();
@@ -300,26 +321,26 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
     items: catalogue.list().length,
   });
 
+  const running = opened.move();
+  let stopped: Promise<void> | undefined;
   return {
     url: server.url,
     port: server.port,
-    async stop() {
+    stop() {
       stopping = true;
-      await server.stop(settings.delivery.stopMs);
-      await owed.stop();
-      await delivery.stop();
-      await events?.stop();
-      await bus.close();
-      await documents.close();
-      await certificates.close();
-      await store.close();
-      log.info('stopped');
+      stopped ??= running.disposeAsync().then(() => log.info('stopped'));
+      return stopped;
     },
   };
 }
 
-/** The parties that the settings name, each checked by its own manifest; every mistake of all of them at once. */
-function connect(folders: Awaited<ReturnType<typeof loadParties>>, { parties }: Settings, means: PartyMeans) {
+/** The parties that the settings name, each checked by its own manifest, and given to `made` at once; every mistake of all of them together. */
+function connect(
+  folders: Awaited<ReturnType<typeof loadParties>>,
+  { parties }: Settings,
+  means: PartyMeans,
+  made: (connected: Connected) => Connected,
+): readonly Connected[] {
   const mistakes: string[] = [];
   const connected = Object.entries(parties).flatMap(([name, settings]) => {
     const folder = folders.find(({ party }) => party === name);
@@ -330,7 +351,7 @@ function connect(folders: Awaited<ReturnType<typeof loadParties>>, { parties }: 
       return [];
     }
     try {
-      return [folder.connect(settings, { ...means, log: means.log.with({ party: name }) })];
+      return [made(folder.connect(settings, { ...means, log: means.log.with({ party: name }) }))];
     } catch (error) {
       if (!(error instanceof Unfit)) throw error;
       for (const { pointer, en } of error.problems)
@@ -350,25 +371,29 @@ async function main(): Promise<void> {
     return;
   }
   const loaded = await loadSettings(process.env, argv);
+  await using opened = new AsyncDisposableStack();
   // The demo brings its own departments where the settings name none.
   const simulated =
     loaded.demo && Object.keys(loaded.parties).length === 0
-      ? await startSimulated(await loadSimulators(), { gateway: `http://127.0.0.1:${loaded.port}` })
+      ? opened.adopt(
+          await startSimulated(await loadSimulators(), { gateway: `http://127.0.0.1:${loaded.port}` }),
+          (departments) => departments.stop(),
+        )
       : undefined;
-  const gateway = await start(simulated === undefined ? loaded : { ...loaded, parties: simulated.parties }).catch(
-    async (error: unknown) => {
-      await simulated?.stop();
-      throw error;
-    },
-  );
+  const gateway = await start(simulated === undefined ? loaded : { ...loaded, parties: simulated.parties });
+  opened.defer(() => gateway.stop());
+  const running = opened.move();
   let asked = 0;
   const stop = (): void => {
     asked += 1;
     if (asked > 1) process.exit(1);
-    void gateway
-      .stop()
-      .then(() => simulated?.stop())
-      .then(() => process.exit(0));
+    void running.disposeAsync().then(
+      () => process.exit(0),
+      (error: unknown) => {
+        console.error(error);
+        process.exit(1);
+      },
+    );
   };
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
