@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 import type { Client } from '../../console/client.ts';
+import { localTime } from '../../contracts/local-time.ts';
 import type { Json, JsonObject } from '../../contracts/ports/envelope.ts';
 import { Follower } from '../support/follow.ts';
 import { flexibleEmployment, houseTransfer } from '../support/submissions.ts';
@@ -15,8 +16,8 @@ const STRANGER = { name: '李样例', idType: '111', idNo: '331124200102030041' 
 /** From 2001 to 2096, in milliseconds or in seconds. No amount and no count of these flows comes near. */
 const isEpoch = (value: number): boolean =>
   (value > 1_000_000_000_000 && value < 4_000_000_000_000) || (value > 1_000_000_000 && value < 4_000_000_000);
-/** Thirteen digits standing by themselves: also inside a sentence. */
-const EPOCH_TEXT = /(?<!\d)1[0-9]{12}(?!\d)/;
+/** Thirteen digits standing by themselves, also inside a sentence; a department's number is often a UUID, and may have as many between two letters. */
+const EPOCH_TEXT = /(?<![\dA-Za-z])1[5-9]\d{11}(?![\dA-Za-z])/;
 const ISO_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d/;
 const OUR_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{3})?\+08:00$/;
 
@@ -120,13 +121,13 @@ describe('every time that is shown to others is ISO 8601 with +08:00', () => {
       agent: { name: '陈样例', idType: '111', idNo: '331124199512120052' },
       itemCode,
       types: [ID_CARD],
-      until: '2099-01-01T00:00:00+08:00',
+      until: localTime(Date.now() + 30 * 86_400_000),
       evidence: 'SY-SQ-2026-000123',
       clerk: CLERK,
     });
     const purpose = { applicationNo, itemCode, clerk: CLERK, basis: BASIS };
     await post(window, '/v1/certificates/retrievals', { itemCode, form: sale.form as JsonObject, purpose });
-    assert.equal(typeof mandate.mandateId, 'string');
+    assert.equal(typeof mandate.mandateId, 'string', JSON.stringify(mandate));
     await get(window, `/v1/certificates/mandates/${mandate.mandateId}`);
     await post(window, `/v1/certificates/mandates/${mandate.mandateId}/revocation`, { reason: '本人撤回' });
     await post(window, '/v1/certificates/verifications', { clerk: CLERK, basis: BASIS, sm3: 'ab'.repeat(32) });
