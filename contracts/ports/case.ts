@@ -185,6 +185,7 @@ export interface CaseEvent {
   readonly party: Party | null;
   readonly stepNo: string | null;
   readonly reason: Reason | null;
+  /** A time in it is `Millis` under a name such as `until` or `dueAt`: the API shows it as it shows all times. */
   readonly detail: JsonObject;
 }
 

@@ -1,9 +1,9 @@
 import { checkCertificateIdentifier } from '../../contracts/identifiers.ts';
+import { localDay } from '../../contracts/local-time.ts';
 import type { Certificate } from '../../contracts/ports/certificate.ts';
 import type { Millis, Reason } from '../../contracts/ports/envelope.ts';
 
-const OFFSET = 8 * 3_600_000;
-const day = (at: Millis): string => new Date(at + OFFSET).toISOString().slice(0, 10).replaceAll('-', '');
+const day = (at: Millis): string => localDay(at).replaceAll('-', '');
 
 type Dated = Pick<Certificate, 'state' | 'validFrom' | 'validTo'>;
 

@@ -312,7 +312,7 @@ const event = {
   party: 'tea-office',
   stepNo: '01',
   reason: busy,
-  detail: { attempt: 2 },
+  detail: { attempt: 2, fault: 'busy', until: AT },
   ...inner,
 } as const;
 const kept = {

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import type { Readable } from 'node:stream';
+import { localDay } from '../../../contracts/local-time.ts';
 import type {
   Certificate,
   CertificateDocument,
@@ -309,5 +310,3 @@ const notPdf = (): Fault =>
       en: 'only a PDF can be annotated, and this file is an OFD',
     },
   });
-
-const localDay = (at: number): string => new Date(at + 8 * 3_600_000).toISOString().slice(0, 10);
