@@ -327,6 +327,14 @@ export function migrations(dialect: StoreDialect): Record<string, Migration> {
         await db.schema.createIndex('cases_application_no').on('cases').column('application_no').execute();
       },
     },
+
+    '009-handed-out-number': {
+      async up(db: Kysely<unknown>) {
+        // Both may be missing: of files handed out before, and by a node that is still of the version before.
+        await db.schema.alterTable('handed_out').addColumn('number', 'text').execute();
+        await db.schema.alterTable('handed_out').addColumn('valid_to', 'text').execute();
+      },
+    },
   };
 }
 
