@@ -1,3 +1,4 @@
+import { countOf } from '../../contracts/count.ts';
 import type { Clock } from '../../contracts/ports/clock.ts';
 import type { Millis } from '../../contracts/ports/envelope.ts';
 import { Fault } from '../../contracts/ports/fault.ts';
@@ -76,7 +77,7 @@ export function sequences(clock: Clock): (digits: number) => string {
         reason: {
           code: 'sequenceUsedUp',
           zh: `${digits} 位流水号已用尽`,
-          en: `the ${digits} digits of the sequence are used up`,
+          en: `the sequence of ${countOf(digits, 'digit')} is used up`,
         },
       });
     }

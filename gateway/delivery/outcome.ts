@@ -1,3 +1,4 @@
+import { countOf } from '../../contracts/count.ts';
 import type { Terms } from '../../contracts/ports/adapter.ts';
 import type { Millis } from '../../contracts/ports/envelope.ts';
 import { FAULT_POLICY, Fault } from '../../contracts/ports/fault.ts';
@@ -73,7 +74,7 @@ function usedUp(fault: Fault, attempts: number): Fault {
     reason: {
       code,
       zh: `已尝试 ${attempts} 次仍未成功：${zh}`,
-      en: `${attempts} attempts failed, the last one because: ${en}`,
+      en: `${countOf(attempts, 'attempt')} failed, the last one because: ${en}`,
     },
     maybeArrived: fault.maybeArrived,
     cause: fault,
