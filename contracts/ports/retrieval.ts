@@ -121,8 +121,8 @@ export interface Documents {
 /** What is known of a certificate that somebody shows. No name, no number: whoever asks has them on the paper. */
 export interface Verification {
   /**
-   * `valid`: somebody who keeps it says so now. `unknown`: nobody, ourselves included, has it. `unavailable`: nobody who keeps it has confirmed it, since he cannot
-   * be asked now or has it not on record; `asOf` and `state` then say what we know ourselves.
+   * `valid`: one who keeps it says so now, and nobody who may know better is away. `unknown`: nobody, ourselves included, has it. `unavailable`: what it is now is
+   * not confirmed, since a keeper cannot be asked, or none has it on record; `asOf`, `state` and `source` then say what is known, and up to when.
    */
   readonly verdict: 'valid' | 'invalid' | 'unknown' | 'unavailable';
   readonly state: CertificateState | null;
@@ -133,7 +133,7 @@ export interface Verification {
   readonly reason: Reason | null;
   /** Up to when the verdict is known; null: now, by everybody who could say something against it, or nothing is known. */
   readonly asOf: Millis | null;
-  /** `sourceAway`: somebody says that it is valid, and another who may know better cannot be asked now. */
+  /** `sourceAway`: somebody says that it is valid, but another who may know better cannot be asked now. */
   readonly warnings: readonly string[];
   readonly ledgerId: string;
 }

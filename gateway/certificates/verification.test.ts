@@ -193,13 +193,16 @@ test('what our register has as valid is not valid while its keeper is away, or k
   }
 });
 
-test('one keeper away and another says valid: valid, with what could not be asked and as of when; "no" counts whoever is away', async (t) => {
+test('one keeper away and another says valid: not valid, since who is away may know better; "no" counts whoever is away', async (t) => {
   const one = await verifications(t, null, away, undefined, { library: says('valid', '01') });
   const { verdict, source, reason, asOf, warnings } = await one.verify();
   assert.deepEqual(
     [verdict, source, reason?.code, asOf, warnings],
-    ['valid', 'library', 'connect', one.clock.now(), ['sourceAway']],
+    ['unavailable', 'library', 'connect', one.clock.now(), ['sourceAway']],
   );
+  const ours = await verifications(t, '01', away, undefined, { library: says('valid', '01') });
+  const known = await ours.verify();
+  assert.deepEqual([known.verdict, known.state, known.source, known.asOf], ['unavailable', '01', 'register', 1]);
   const other = await verifications(t, null, away, undefined, { library: says('invalid', '04') });
   assert.equal((await other.verify()).verdict, 'invalid');
   const unknown = await verifications(t, null, away, undefined, { library: says('unknown', null) });

@@ -129,7 +129,7 @@ export function makeVerifications(parts: VerificationParts): Verifications {
       case 'valid':
         return { ...known, ...theirs, ...(ours === undefined ? {} : { source: 'register' }) };
       case 'unavailable':
-        return { ...known, ...theirs, ...record };
+        return { ...known, ...theirs, ...record, state: record?.state ?? theirs.state ?? null };
       case 'unknown':
         return record === undefined
           ? theirs
@@ -175,8 +175,8 @@ export function makeVerifications(parts: VerificationParts): Verifications {
       const { name: source, state } = one;
       if (verdict === 'invalid') return { verdict, state, source, reason: reason('invalid') };
       if (away === undefined) return { verdict, state, source, reason: null };
-      // Who is away may know better, and the verdict says so.
-      return { verdict, state, source, reason: away, asOf: clock.now(), warnings: ['sourceAway'] };
+      // Who is away may know better: a library hears later than the keeper that one was cancelled.
+      return { verdict: 'unavailable', state, source, reason: away, asOf: clock.now(), warnings: ['sourceAway'] };
     }
     if (away !== undefined) return { verdict: 'unavailable', reason: away };
     return { verdict: 'unknown', reason: reason('unknown') };
