@@ -119,6 +119,7 @@ async function readItem(
             title: certificate.title,
             sources: certificate.sources,
             fields: certificate.fields,
+            ...(certificate.uploadMayReplace === undefined ? {} : { uploadMayReplace: certificate.uploadMayReplace }),
             ...(certificate.whenDown === undefined ? {} : { whenDown: certificate.whenDown }),
             holders: compile(holders, `/materials/${at}/certificate/holders`, certificate.holders),
             ...(certificate.hints === undefined

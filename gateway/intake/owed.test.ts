@@ -225,7 +225,7 @@ describe('materials that a case owes', () => {
     clock.move(10_000);
     await materials.sweep();
     const { submission } = await look();
-    const brought = { ...submission, materials: [{ code: 'M1', name: '户口簿', source: 'upload' }] };
+    const brought = { ...submission, materials: [{ code: 'M1', name: '户口簿', digest: 'ab'.repeat(32) }] };
     await store.changed(caseNo, routing.supplied(brought));
     const { state, owed, steps } = await look();
     assert.deepEqual([state, owed.length, steps[1]?.state], ['HANDLING', 0, 'SENT']);

@@ -1,3 +1,4 @@
+import { isSupplied } from '../../contracts/materials.ts';
 import type { Deliverable } from '../../contracts/ports/adapter.ts';
 import type {
   Advance,
@@ -8,6 +9,7 @@ import type {
   Owed,
   Step,
   Submission,
+  Supplied,
 } from '../../contracts/ports/case.ts';
 import type { Holder } from '../../contracts/ports/certificate.ts';
 import type { Clock } from '../../contracts/ports/clock.ts';
@@ -44,7 +46,8 @@ export interface RoutingParts {
 /** What happens to a case before a department has said anything, and what its applicant does to it. */
 export interface CaseRouting {
   opened(record: CaseRecord): Promise<Change>;
-  supplied(submission: Submission): Advance;
+  /** Left out: what is handed in is all of the submission, and nothing was fetched for it. */
+  supplied(submission: Submission, supplied?: Supplied): Advance;
   withdrawn(by: string, reason: string): Advance;
   /** Certificates that were owed have come. */
   provided(certificates: CaseRecord['certificates']): Advance;
@@ -460,11 +463,14 @@ export function makeRouting({
         ),
       ),
 
-    supplied: (submission) =>
+    supplied: (submission, supplied = { brought: submission.materials, certificates: [], owed: [], noMore: [] }) =>
       advance(async (draft) => {
         const asked = draft.steps.filter((step) => step.state === 'CORRECTING');
-        const brought = new Set(submission.materials.map(({ code }) => code));
-        const settled = draft.owed.filter(({ material }) => brought.has(material));
+        const handedIn = supplied.brought.filter((entry) => isSupplied(entry, clock.now()));
+        const brought = new Set(handedIn.map(({ code }) => code));
+        const isIn = (list: readonly Owed[], { material, holder }: Owed): boolean =>
+          list.some((one) => same(one, material, holder));
+        const settled = draft.owed.filter((owed) => brought.has(owed.material) || isIn(supplied.noMore, owed));
         if (asked.length === 0 && settled.length === 0) {
           throw new Unfit(409, 'notCorrecting', {
             zh: '该办件当前没有补正要求',
@@ -472,18 +478,25 @@ export function makeRouting({
           });
         }
         draft.supply(submission);
-        if (settled.length > 0) {
-          draft.owe(draft.owed.filter((owed) => !settled.includes(owed)));
-          for (const { material } of new Map(settled.map((owed) => [owed.material, owed])).values())
-            note(draft, 'provided', null, null, null, { material, by: 'applicant' });
+        if (supplied.certificates.length > 0) draft.provide(supplied.certificates);
+        const remaining = draft.owed.filter((owed) => !settled.includes(owed));
+        const owedAnew = supplied.owed.filter((owed) => !isIn(remaining, owed));
+        if (settled.length > 0 || owedAnew.length > 0) draft.owe([...remaining, ...owedAnew]);
+        for (const material of new Set(settled.map((owed) => owed.material))) {
+          if (brought.has(material)) note(draft, 'provided', null, null, null, { material, by: 'applicant' });
         }
+        for (const { material, reason, due } of new Map(owedAnew.map((owed) => [owed.material, owed])).values())
+          note(draft, 'owed', null, null, reason, { material, until: due.at });
         if (draft.state === 'CORRECTING' && !draft.owed.some(({ told }) => told)) draft.become('HANDLING');
         const item = itemOf(draft);
         for (const step of asked) {
           const planned = item.route.find(({ no }) => no === step.no);
           if (planned === undefined) continue;
           note(draft, 'correctionSupplied', step.party, step.no);
-          await send(draft, { ...step, revision: step.revision + 1, number: null }, planned);
+          const again: Step = { ...step, revision: step.revision + 1, number: null };
+          const owed = draft.owed.filter(({ steps }) => steps.includes(step.no));
+          if (owed.length > 0) waitFor(draft, again, owed);
+          else await send(draft, again, planned);
         }
         if (settled.length > 0) return proceed(draft);
       }),
