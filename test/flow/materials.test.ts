@@ -34,7 +34,8 @@ describe('a material is only supplied when there is something', () => {
   let hall: Follower;
   before(async () => {
     world = await startWorld({
-      terms: { breaker: { failures: 50, windowMs: 10_000, openMs: 100 } },
+      // A source that is slow because the machine is busy is not away.
+      terms: { deadlineMs: 8_000, connectMs: 8_000, breaker: { failures: 50, windowMs: 10_000, openMs: 100 } },
       over: { certificates: QUICK },
     });
     hall = new Follower(world);
