@@ -1,4 +1,5 @@
 import type { ErrorObject } from 'ajv/dist/2020.js';
+import { countOf } from './count.ts';
 import type { Problem } from './ports/contract.ts';
 import type { Json, JsonObject } from './ports/envelope.ts';
 import { allowedNames } from './references.ts';
@@ -59,7 +60,7 @@ function unknownFields(
       pointer: shownPointer(instancePath, value, known),
       code: 'unknownField',
       zh: `有 ${names.size} 个未定义的字段；允许的字段：${allowed}`,
-      en: `${names.size} unknown field${names.size === 1 ? '' : 's'}; allowed are: ${allowed}`,
+      en: `${countOf(names.size, 'unknown field')}; allowed are: ${allowed}`,
     };
   });
 }

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { countOf } from '../../contracts/count.ts';
 import type { MappingFunctions } from '../../contracts/mapping.ts';
 import type { Clock } from '../../contracts/ports/clock.ts';
 import type { Json, JsonObject, Reason } from '../../contracts/ports/envelope.ts';
@@ -299,7 +300,7 @@ function unclassified(
     `HTTP ${status}`,
     contentType || 'no content type',
     ...(root === undefined ? [] : [`<${root.slice(0, 40)}>`]),
-    `${bytes.length} bytes`,
+    countOf(bytes.length, 'byte'),
     `sha256 ${digest}…`,
   ].join(', ');
   return new Fault('malformed', {

@@ -270,6 +270,7 @@ const verification = {
   identifier: certificate.identifier,
   source: 'tea-office',
   reason: { code: 'invalid', ...words('不可使用', 'not to be used') },
+  asOf: AT,
   warnings: ['vendorCheck'],
   ledgerId: 'L3',
   ...inner,

@@ -364,6 +364,7 @@ export function verificationView(of: Verification) {
     identifier: of.identifier,
     source: of.source,
     reason: of.reason && reason(of.reason),
+    asOf: of.asOf === null ? null : iso(of.asOf),
     warnings: of.warnings,
     ledgerId: of.ledgerId,
   };

@@ -1,6 +1,7 @@
+import { isSeenLater, isSupplied } from '../../contracts/materials.ts';
 import type { Submission } from '../../contracts/ports/case.ts';
 import type { Contracts, Problem } from '../../contracts/ports/contract.ts';
-import type { Json } from '../../contracts/ports/envelope.ts';
+import type { Json, Millis } from '../../contracts/ports/envelope.ts';
 import { type Catalogue, type Facts, type Item, ItemUnusable } from '../../contracts/ports/item.ts';
 import type { Caller } from '../../contracts/ports/services.ts';
 
@@ -16,7 +17,7 @@ export async function check(
   caller: Caller,
   catalogue: Catalogue,
   contracts: Contracts,
-  now: number,
+  now: Millis,
 ): Promise<Checked> {
   const problems: Problem[] = [...contracts.problems('case.submit@1', submission)];
   const body = isObject(submission) ? submission : {};
@@ -47,7 +48,9 @@ export async function check(
     for (const problem of contracts.problems(item.form, body.form))
       problems.push({ ...problem, pointer: `/form${problem.pointer}` });
   }
-  if (item === undefined || problems.some(({ code }) => code !== 'channelNotYours')) return { problems };
+  const shapely = problems.every(({ code }) => code === 'channelNotYours');
+  problems.push(...materialProblems(body.materials, item, now, problems));
+  if (item === undefined || !shapely) return { problems };
 
   const sound = submission as unknown as Submission;
   const facts: Facts = {
@@ -65,7 +68,7 @@ export async function check(
     certificates: [],
     steps: {},
   };
-  problems.push(...(await brokenRules(item, facts)), ...unknownMaterials(item, sound));
+  problems.push(...(await brokenRules(item, facts)));
   return { problems, sound: { submission: sound, item, facts } };
 }
 
@@ -83,22 +86,57 @@ function notHolding(error: unknown): boolean {
   return false;
 }
 
-function unknownMaterials(item: Item, submission: Submission): readonly Problem[] {
-  const known = new Set(item.materials.map(({ code }) => code));
-  return submission.materials.flatMap(({ code }, at) =>
-    known.has(String(code))
-      ? []
-      : [
-          {
-            pointer: `/materials/${at}/code`,
-            code: 'materialUnknown',
-            zh: `该事项的材料为：${[...known].join('、')}`,
-            en: `the materials of this item are: ${[...known].join(', ')}`,
-          },
-        ],
-  );
+/** Entries that are looked at; of a longer list its contract tells that it is too long. */
+const MOST_MATERIALS = 200;
+
+/**
+ * What is wrong with the entries of `materials` beyond their contract: not of this item, nothing handed in, looked at at a time that has not come.
+ *
+ * @param item undefined: it is not known which it is
+ * @param told what the contract has found: an entry that says wrongly what it hands in is not empty
+ */
+export function materialProblems(
+  materials: Json | undefined,
+  item: Item | undefined,
+  now: Millis,
+  told: readonly Problem[],
+): readonly Problem[] {
+  if (!Array.isArray(materials)) return [];
+  const pointers = new Set(told.map(({ pointer }) => pointer.split('/').slice(0, 4).join('/')));
+  const known = new Set(item?.materials.map(({ code }) => code));
+  return materials.slice(0, MOST_MATERIALS).flatMap((entry, at): readonly Problem[] => {
+    if (!isObject(entry)) return [];
+    const problems: Problem[] = [];
+    if (item !== undefined && typeof entry.code === 'string' && !known.has(entry.code)) {
+      problems.push({
+        pointer: `/materials/${at}/code`,
+        code: 'materialUnknown',
+        zh: `该事项的材料为：${[...known].join('、')}`,
+        en: `the materials of this item are: ${[...known].join(', ')}`,
+      });
+    }
+    if (isSeenLater(entry.seen, now)) {
+      problems.push({
+        pointer: `/materials/${at}/seen/at`,
+        code: 'seenInFuture',
+        zh: '查验原件的时间不得晚于现在',
+        en: 'the original cannot have been looked at later than now',
+      });
+    } else if (!isSupplied(entry, now) && !CONTENT.some((field) => pointers.has(`/materials/${at}/${field}`))) {
+      problems.push({ pointer: `/materials/${at}`, ...MATERIAL_EMPTY });
+    }
+    return problems;
+  });
 }
 
-function isObject(value: Json | undefined): value is { [key: string]: Json } {
+const CONTENT = ['digest', 'file', 'seen'] as const;
+
+const MATERIAL_EMPTY = {
+  code: 'materialEmpty',
+  zh: '只列出材料而没有交来任何内容：须给出 digest（文件的 SM3 摘要）、file（sm3: 或 sha256: 加文件摘要）或 seen（{officer, at}，工作人员已查验纸质原件）之一；由表单、电子证照或办理环节提供的材料无须列出',
+  en: 'nothing is handed in here: expected `digest` (SM3 of the file), `file` (sm3: or sha256: and the digest of the file) or `seen` ({officer, at}: who looked at the paper original, and when); leave out what the form, a certificate or a step provides',
+} as const;
+
+export function isObject(value: Json | undefined): value is { [key: string]: Json } {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -1,17 +1,25 @@
 import { randomInt } from 'node:crypto';
-import type { Advance, CaseRecord, Change, Deadline, Step, Submission } from '../../contracts/ports/case.ts';
+import { countOf } from '../../contracts/count.ts';
+import type { Advance, CaseRecord, Change, Deadline, Step, Submission, Supplied } from '../../contracts/ports/case.ts';
 import type { Clock } from '../../contracts/ports/clock.ts';
 import { type Contracts, type Problem, Unfit } from '../../contracts/ports/contract.ts';
 import type { Json, JsonObject, Millis, Party, Reason } from '../../contracts/ports/envelope.ts';
-import { type Catalogue, type Item, ItemUnusable, itemOfCase, type TimeLimit } from '../../contracts/ports/item.ts';
+import {
+  type Catalogue,
+  type Facts,
+  type Item,
+  ItemUnusable,
+  itemOfCase,
+  type TimeLimit,
+} from '../../contracts/ports/item.ts';
 import type { Logger } from '../../contracts/ports/logger.ts';
 import type { Metrics } from '../../contracts/ports/observe.ts';
 import type { Certificates } from '../../contracts/ports/retrieval.ts';
 import type { Caller, Intake } from '../../contracts/ports/services.ts';
 import type { CaseReads, CaseStore, DeskStore } from '../../contracts/ports/store.ts';
 import { bodyHash } from './canonical.ts';
-import { brokenRules, type Checked, check } from './check.ts';
-import { gather } from './materials.ts';
+import { brokenRules, type Checked, check, isObject, materialProblems } from './check.ts';
+import { type Gathering, gather, noLongerOwed } from './materials.ts';
 
 export interface IntakeParts {
   readonly catalogue: Catalogue;
@@ -20,7 +28,7 @@ export interface IntakeParts {
   readonly store: CaseStore & DeskStore & Pick<CaseReads, 'caseOf'>;
   readonly routing: {
     opened(record: CaseRecord): Promise<Change>;
-    supplied(submission: Submission, read: Submission): Advance;
+    supplied(submission: Submission, read: CaseRecord, supplied: Supplied): Advance;
     withdrawn(by: string, reason: string): Advance;
   };
   /** Working-day arithmetic of the county's calendar. */
@@ -70,15 +78,17 @@ export function makeIntake(parts: IntakeParts): Intake {
     ];
   }
 
+  const howToGather = (caller: Caller, traceparent: string): Gathering => ({
+    certificates,
+    timeLimitMs: settings.certificateTimeMs,
+    appKey: caller.appKey,
+    traceparent,
+    now: clock.now(),
+    deadline: parts.deadline,
+  });
+
   const gatherFor = (caller: Caller, { item, submission, facts }: Required<Checked>['sound'], traceparent: string) =>
-    gather(item, submission, facts, {
-      certificates,
-      timeLimitMs: settings.certificateTimeMs,
-      appKey: caller.appKey,
-      traceparent,
-      now: clock.now(),
-      deadline: parts.deadline,
-    });
+    gather(item, submission, facts, howToGather(caller, traceparent));
 
   async function ownCase(caller: Caller, caseNo: string): Promise<CaseRecord> {
     const record = await store.caseOf(caseNo);
@@ -89,38 +99,43 @@ export function makeIntake(parts: IntakeParts): Intake {
   }
 
   async function correctOnce(caller: Caller, caseNo: string, body: Json): Promise<CaseRecord> {
-    const problems = [...contracts.problems('case.correct@1', body)];
-    if (problems.length > 0) throw unfit(problems);
     const record = await ownCase(caller, caseNo);
-    const supplement = body as { form?: JsonObject; materials?: JsonObject[] };
-    const submission: Submission = {
-      ...record.submission,
-      form: supplement.form ?? record.submission.form,
-      materials: [...record.submission.materials, ...(supplement.materials ?? [])],
-    };
     const item = await usable(itemOfCase(catalogue, record));
     if (!contracts.has(item.form)) throw unusable(new ItemUnusable(formGone(item.form)));
-    for (const problem of contracts.problems(item.form, submission.form))
-      problems.push({ ...problem, pointer: `/form${problem.pointer}` });
-    const { applicationNo, itemCode, channel, applicant, agent, form, materials } = submission;
-    const facts = {
-      case: { caseNo, applicationNo, itemCode, channel, acceptedAt: record.acceptedAt },
-      applicant,
-      agent: agent ?? null,
-      form,
-      materials,
-      certificates: record.certificates,
-      steps: {},
-    };
-    if (problems.length === 0) problems.push(...(await usable(brokenRules(item, facts))));
+    const problems = [...contracts.problems('case.correct@1', body)];
+    const supplement = (isObject(body) ? body : {}) as { form?: JsonObject; materials?: JsonObject[] };
+    if (isObject(supplement.form)) {
+      for (const problem of contracts.problems(item.form, supplement.form))
+        problems.push({ ...problem, pointer: `/form${problem.pointer}` });
+    }
+    const shapely = problems.length === 0;
+    problems.push(...materialProblems(supplement.materials, item, clock.now(), problems));
+    if (!shapely) throw unfit(problems);
+
+    const { form = record.submission.form, materials: brought = [] } = supplement;
+    const materials = [...record.submission.materials, ...brought];
+    const submission: Submission = { ...record.submission, form, materials };
+    const before = factsOf(record, record.submission);
+    const facts = factsOf(record, submission);
+    problems.push(...(await usable(brokenRules(item, facts))));
+    // Where nothing is asked of the case, the store will say so; nobody's certificates are looked at for it.
+    const isAsked = record.owed.length > 0 || record.steps.some(({ state }) => state === 'CORRECTING');
+    const gathered = isAsked
+      ? await gather(item, submission, facts, {
+          ...howToGather(caller, record.traceparent),
+          correction: { record, before, broughtNow: brought },
+        })
+      : undefined;
+    problems.push(...(gathered?.problems ?? []));
     if (problems.length > 0) throw unfit(problems);
-    return written(await store.changed(caseNo, routing.supplied(submission, record.submission)));
+    const noMore = await noLongerOwed(item, facts, record.owed);
+    const supplied = { brought, certificates: gathered?.certificates ?? [], owed: gathered?.owed ?? [], noMore };
+    return written(await store.changed(caseNo, routing.supplied(submission, record, supplied)));
   }
 
   return {
     async submit(caller, body, traceparent) {
       const { problems, sound } = await checked(caller, body);
-      if (problems.length > 0) throw unfit(problems);
       const { submission, item } = sound;
       const hash = bodyHash(body);
       // Asked before the certificates are fetched: a repeated submission is no purpose to fetch them again.
@@ -130,7 +145,8 @@ export function makeIntake(parts: IntakeParts): Intake {
         return { record: before.record, seenBefore: true };
       }
       const gathered = await gatherFor(caller, sound, traceparent);
-      if (gathered.problems.length > 0) throw unfit(gathered.problems);
+      const all = [...problems, ...gathered.problems];
+      if (all.length > 0) throw unfit(all);
 
       const now = clock.now();
       const accepted = await store.accept({
@@ -231,6 +247,20 @@ const formGone = (form: string): Reason => ({
   en: `contract ${form} is not published`,
 });
 
+/** What the item's expressions see of a case. */
+function factsOf({ caseNo, acceptedAt, certificates }: CaseRecord, submission: Submission): Facts {
+  const { applicationNo, itemCode, channel, applicant, agent, form, materials } = submission;
+  return {
+    case: { caseNo, applicationNo, itemCode, channel, acceptedAt },
+    applicant,
+    agent: agent ?? null,
+    form,
+    materials,
+    certificates,
+    steps: {},
+  };
+}
+
 function written(record: CaseRecord | undefined): CaseRecord {
   if (record === undefined) throw new Unfit(404, 'caseUnknown', { zh: '没有该办件', en: 'no such case' });
   return record;
@@ -240,7 +270,7 @@ function unfit(problems: readonly Problem[]): Unfit {
   const waits = problems.some(({ code }) => code === 'certificateUnavailable');
   const words = {
     zh: `申请有 ${problems.length} 处需要更正，已一次性告知`,
-    en: `${problems.length} things to mend, all told at once`,
+    en: `${countOf(problems.length, 'thing')} to mend, all told at once`,
   };
   return new Unfit(422, 'unfit', words, problems, waits ? 60 : undefined);
 }

@@ -321,6 +321,8 @@ const CALLS: Record<Method, (scene: Scene) => Promise<unknown>> = {
       originalSm3: 'new',
       identifier: null,
       type: 'type-1',
+      number: null,
+      validTo: null,
       caseNo: null,
       applicationNo: null,
       at: 1,

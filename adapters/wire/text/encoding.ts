@@ -1,4 +1,5 @@
 import iconv from 'iconv-lite';
+import { countOf } from '../../../contracts/count.ts';
 import { Fault } from '../../../contracts/ports/fault.ts';
 
 export type Encoding = 'utf-8' | 'gbk' | 'gb18030';
@@ -23,7 +24,7 @@ export function encodeText(text: string, encoding: Encoding, onLoss: OnLoss = 'r
     reason: {
       code: 'unencodable',
       zh: `报文含 ${lost} 个 ${encoding.toUpperCase()} 无法表示的字（如生僻姓名用字），未发送，请改由线下办理`,
-      en: `the message holds ${lost} characters (of a rare name, perhaps) that ${encoding.toUpperCase()} cannot carry; it was not sent`,
+      en: `the message holds ${countOf(lost, 'character')} (of a rare name, perhaps) that ${encoding.toUpperCase()} cannot carry; it was not sent`,
     },
   });
 }
