@@ -1,7 +1,7 @@
 import type { Accept } from '../../contracts/ports/adapter.ts';
 import type { CertificateChange } from '../../contracts/ports/certificate.ts';
 import type { Clock } from '../../contracts/ports/clock.ts';
-import { type Contracts, Unfit } from '../../contracts/ports/contract.ts';
+import { type BodyNormaliser, type Contracts, Unfit } from '../../contracts/ports/contract.ts';
 import type { JsonObject, Party } from '../../contracts/ports/envelope.ts';
 import { FAULT_POLICY, Fault } from '../../contracts/ports/fault.ts';
 import type { Logger } from '../../contracts/ports/logger.ts';
@@ -17,7 +17,7 @@ export interface DepartmentsParts {
   readonly accept: (party: Party) => Accept;
   /** What a party pushed about certificates. */
   readonly changed: (party: Party, change: CertificateChange) => Promise<void>;
-  readonly contracts: Contracts;
+  readonly contracts: Contracts & BodyNormaliser;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -53,7 +53,7 @@ export function makeDepartments(parts: DepartmentsParts): Departments {
       return view(found, lanes);
     },
 
-    async query(name, queryName, body, traceparent) {
+    async query(name, queryName, sent, traceparent) {
       const { facts, adapter, guard } = live(name);
       const asked = facts.queries.find((each) => each.name === queryName);
       const { query } = adapter;
@@ -64,6 +64,7 @@ export function makeDepartments(parts: DepartmentsParts): Departments {
           en: `this department answers: ${known.join(', ') || 'no queries'}`,
         });
       }
+      const body = contracts.normalise(asked.request, sent);
       const problems = contracts.problems(asked.request, body);
       if (problems.length > 0)
         throw new Unfit(
