@@ -4,9 +4,10 @@ import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { loadContracts } from '../contracts/load.ts';
 import type { PartyFolder } from '../contracts/ports/adapter.ts';
-import type { ContractName } from '../contracts/ports/envelope.ts';
+import type { ContractName, JsonObject } from '../contracts/ports/envelope.ts';
 import { mappingFunctions } from './manifest/functions.ts';
 import { interpret } from './manifest/interpret.ts';
+import { limitsOf } from './manifest/limits.ts';
 import { ManifestError, readManifest } from './manifest/manifest.ts';
 
 const HERE = path.dirname(fileURLToPath(import.meta.url));
@@ -16,14 +17,18 @@ const HERE = path.dirname(fileURLToPath(import.meta.url));
  * There is no list of names: a folder is a party.
  *
  * @param published contracts besides the folder's own, which a manifest may name (the window's)
+ * @param schemas of those, each by its `$id`; a folder's own may refer to them
  * @throws ManifestError with the mistakes of every folder, ContractFileError
  */
 export async function loadParties(
   folder = HERE,
   published: ReadonlySet<ContractName> = new Set(),
+  schemas: readonly JsonObject[] = [],
 ): Promise<readonly PartyFolder[]> {
   const folders = await partyFolders(folder);
-  const loaded = await Promise.allSettled(folders.map((party) => loadParty(path.join(folder, party), published)));
+  const loaded = await Promise.allSettled(
+    folders.map((party) => loadParty(path.join(folder, party), published, schemas)),
+  );
   const failures = loaded.flatMap((each) => (each.status === 'rejected' ? [each.reason as unknown] : []));
   const mistakes = failures.flatMap((failure) => (failure instanceof ManifestError ? failure.mistakes : []));
   // Whatever is no author's mistake comes first: there is no telling what it leaves unseen.
@@ -33,17 +38,22 @@ export async function loadParties(
   return loaded.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
 }
 
-async function loadParty(own: string, published: ReadonlySet<ContractName>): Promise<PartyFolder> {
+async function loadParty(
+  own: string,
+  published: ReadonlySet<ContractName>,
+  schemas: readonly JsonObject[],
+): Promise<PartyFolder> {
   const code = path.join(own, 'adapter.ts');
   if (existsSync(code)) return ((await import(pathToFileURL(code).href)) as { default: PartyFolder }).default;
   const contracts = await loadContracts(path.join(own, 'schemas'));
   const names = new Set([...published, ...contracts.map(({ name }) => name)]);
   const manifest = readManifest(own, mappingFunctions, names);
+  const limits = await limitsOf(manifest, [...schemas, ...contracts.map(({ schema }) => schema)]);
   return {
     party: manifest.party,
     title: manifest.title,
     contracts,
-    connect: (settings, means) => interpret(manifest, settings, means),
+    connect: (settings, means) => interpret(manifest, settings, means, limits),
   };
 }
 

@@ -4,6 +4,7 @@ import { type Problem, Unfit } from '../../contracts/ports/contract.ts';
 import type { Json, JsonObject } from '../../contracts/ports/envelope.ts';
 import { takePush } from './callback.ts';
 import { Caller } from './caller.ts';
+import type { PartyLimits } from './limits.ts';
 import { type Manifest, termsProblems } from './manifest.ts';
 import { Operations } from './operations.ts';
 
@@ -11,10 +12,15 @@ import { Operations } from './operations.ts';
  * A manifest and a deployment's settings, made into an adapter.
  * @throws Unfit with every problem of the settings at once
  */
-export function interpret(manifest: Manifest, given: Json, means: PartyMeans): Connected {
+export function interpret(
+  manifest: Manifest,
+  given: Json,
+  means: PartyMeans,
+  limits: PartyLimits = { deliver: {}, queries: {} },
+): Connected {
   const { settings, terms } = deployed(manifest, given);
   return {
-    facts: factsOf(manifest, terms),
+    facts: factsOf(manifest, terms, limits),
     adapter: offered(manifest, new Caller(manifest, settings, terms, means)),
   };
 }
@@ -53,7 +59,7 @@ function cannotBeAsked({ deliver, inquire }: Manifest): readonly Problem[] {
   ];
 }
 
-function factsOf(manifest: Manifest, { connectMs: _, ...terms }: Manifest['terms']): PartyFacts {
+function factsOf(manifest: Manifest, { connectMs: _, ...terms }: Manifest['terms'], limits: PartyLimits): PartyFacts {
   const { party, title, owner, version, deliver, queries, certificates, documents, verify, callback } = manifest;
   return {
     party,
@@ -61,12 +67,18 @@ function factsOf(manifest: Manifest, { connectMs: _, ...terms }: Manifest['terms
     owner,
     version,
     terms: terms satisfies Terms,
-    delivers: Object.entries(deliver).map(([contract, { result, replies }]) => ({ contract, result, replies })),
+    delivers: Object.entries(deliver).map(([contract, { result, replies }]) => ({
+      contract,
+      result,
+      replies,
+      limits: limits.deliver[contract] ?? [],
+    })),
     queries: Object.entries(queries).map(([name, { title: words, request, reply }]) => ({
       name,
       title: words,
       request,
       reply,
+      limits: limits.queries[name] ?? [],
     })),
     certificates: Object.keys(certificates),
     documents: documents['*'] === undefined ? Object.keys(documents) : Object.keys(certificates),
