@@ -36,6 +36,7 @@ import { sessionBook } from './delivery/session-book.ts';
 import { makeApp } from './http/app.ts';
 import { listen, NotListening } from './http/server.ts';
 import { makeIntake } from './intake/intake.ts';
+import { departmentLimits } from './intake/limits.ts';
 import { OwedMaterials } from './intake/owed.ts';
 import { makeLog } from './observe/log.ts';
 import { makeMetrics } from './observe/metrics.ts';
@@ -74,7 +75,11 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
   const { folders, limits } = settings;
 
   const published = await loadContracts(folders.schemas);
-  const parties = await loadParties(folders.adapters, new Set(published.map(({ name }) => name)));
+  const parties = await loadParties(
+    folders.adapters,
+    new Set(published.map(({ name }) => name)),
+    published.map(({ schema }) => schema),
+  );
   const contracts = makeContracts([...published, ...parties.flatMap((party) => party.contracts)]);
   const types = await loadCertificateTypes();
   const catalogue = await loadItems(folders.items, { parties: parties.map(({ party }) => party), types });
@@ -89,6 +94,16 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
   };
   const sessions = sessionBook({ shared, clock, node: randomUUID(), key: settings.holderHashKey });
   const connected = connect(parties, settings, { clock, log, sessions, numbers: shared });
+  const factsOf = new Map(connected.map(({ facts }) => [facts.party, facts]));
+  const limitsOfDepartments = await departmentLimits({
+    catalogue,
+    contracts: contracts.list(),
+    taker(name, contract) {
+      const facts = factsOf.get(name);
+      const deliverable = facts?.delivers.find((each) => each.contract === contract);
+      return facts === undefined || deliverable === undefined ? undefined : { title: facts.title, deliverable };
+    },
+  });
 
   // Where nobody can learn of anything, or wants to, nothing is written down for others.
   const tells = settings.amqpUrl !== undefined && settings.bus.events;
@@ -208,6 +223,7 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
     routing,
     deadline: (from, limit) => deadline(from, limit, calendar),
     connected: (name) => party(name) !== undefined,
+    limits: limitsOfDepartments,
     clock,
     log,
     metrics,

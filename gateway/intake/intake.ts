@@ -1,21 +1,22 @@
 import { randomInt } from 'node:crypto';
 import type { Advance, CaseRecord, Change, Deadline, Step, Submission } from '../../contracts/ports/case.ts';
 import type { Clock } from '../../contracts/ports/clock.ts';
-import { type Contracts, type Problem, Unfit } from '../../contracts/ports/contract.ts';
+import { type BodyNormaliser, type Contracts, type Problem, Unfit } from '../../contracts/ports/contract.ts';
 import type { Json, JsonObject, Millis, Party } from '../../contracts/ports/envelope.ts';
-import type { Catalogue, Item, TimeLimit } from '../../contracts/ports/item.ts';
+import type { Catalogue, Facts, Item, TimeLimit } from '../../contracts/ports/item.ts';
 import type { Logger } from '../../contracts/ports/logger.ts';
 import type { Metrics } from '../../contracts/ports/observe.ts';
 import type { Certificates } from '../../contracts/ports/retrieval.ts';
 import type { Caller, Intake } from '../../contracts/ports/services.ts';
 import type { CaseReads, CaseStore, DeskStore } from '../../contracts/ports/store.ts';
 import { bodyHash } from './canonical.ts';
-import { brokenRules, type Checked, check } from './check.ts';
+import { brokenRules, type Checked, type CheckLimits, check, formProblems, rulesBrokenAnyway } from './check.ts';
+import type { DepartmentLimits } from './limits.ts';
 import { gather } from './materials.ts';
 
 export interface IntakeParts {
   readonly catalogue: Catalogue;
-  readonly contracts: Contracts;
+  readonly contracts: Contracts & BodyNormaliser;
   readonly certificates: Certificates;
   readonly store: CaseStore & DeskStore & Pick<CaseReads, 'caseOf'>;
   readonly routing: {
@@ -27,6 +28,8 @@ export interface IntakeParts {
   readonly deadline: (from: Millis, limit: TimeLimit) => Deadline;
   /** Whether a party takes envelopes now: an item whose blocking departments are not connected is not offered. */
   readonly connected: (party: Party) => boolean;
+  /** What the departments of an item cannot hold; left out where nothing is known of their systems. */
+  readonly limits?: DepartmentLimits;
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Pick<Metrics, 'accepted'>;
@@ -44,12 +47,25 @@ const CONFLICT = new Unfit(409, 'applicationConflict', {
  * together with its first envelopes in one transaction. `submit` resolves only after that transaction is on disk.
  */
 export function makeIntake(parts: IntakeParts): Intake {
-  const { catalogue, contracts, certificates, store, routing, clock, settings } = parts;
+  const { catalogue, contracts, certificates, store, routing, limits, clock, settings } = parts;
+  const limitsOf: CheckLimits = async (item, facts, wrong) => (await limits?.problems(item, facts, wrong)) ?? [];
 
-  async function checked(caller: Caller, submission: Json): Promise<Required<Checked>> {
-    const result = await check(submission, caller, catalogue, contracts, clock.now());
-    if (result.sound === undefined) throw unfit(result.problems);
+  async function checked(caller: Caller, submission: Json): Promise<Checked> {
+    const result = await check(submission, caller, catalogue, contracts, clock.now(), limitsOf);
+    if (result.sound === undefined) return result;
     return { problems: [...result.problems, ...notOffered(result.sound.item)], sound: result.sound };
+  }
+
+  /** The case of a submission sent before, whatever is asked of submissions since. */
+  async function acceptedBefore(caller: Caller, body: Json, { problems }: Checked, hash: string) {
+    const applicationNo = (body as { applicationNo?: unknown } | null)?.applicationNo;
+    if (typeof applicationNo !== 'string' || problems.some(({ pointer }) => pointer === '/applicationNo')) return;
+    const before = await store.byApplication(caller.appKey, applicationNo);
+    if (before === undefined) return;
+    if (before.bodyHash === hash) return before.record;
+    // What is wrong with another body is told with it, so that it is not sent a third time.
+    if (problems.length === 0) throw CONFLICT;
+    return undefined;
   }
 
   function notOffered(item: Item): readonly Problem[] {
@@ -87,18 +103,18 @@ export function makeIntake(parts: IntakeParts): Intake {
 
   return {
     async submit(caller, body, traceparent) {
-      const { problems, sound } = await checked(caller, body);
-      if (problems.length > 0) throw unfit(problems);
-      const { submission, item } = sound;
+      const result = await checked(caller, body);
+      // As sent: two ways of writing one name under one number are two submissions.
       const hash = bodyHash(body);
       // Asked before the certificates are fetched: a repeated submission is no purpose to fetch them again.
-      const before = await store.byApplication(caller.appKey, submission.applicationNo);
-      if (before !== undefined) {
-        if (before.bodyHash !== hash) throw CONFLICT;
-        return { record: before.record, seenBefore: true };
-      }
-      const gathered = await gatherFor(caller, sound, traceparent);
-      if (gathered.problems.length > 0) throw unfit(gathered.problems);
+      const before = await acceptedBefore(caller, body, result, hash);
+      if (before !== undefined) return { record: before, seenBefore: true };
+      if (result.sound === undefined) throw unfit(result.problems);
+      // Also where something is wrong: what its materials lack is told together with it.
+      const gathered = await gatherFor(caller, result.sound, traceparent);
+      const problems = [...result.problems, ...gathered.problems];
+      if (problems.length > 0) throw unfit(problems);
+      const { submission, item } = result.sound;
 
       const now = clock.now();
       const accepted = await store.accept({
@@ -149,29 +165,33 @@ export function makeIntake(parts: IntakeParts): Intake {
     },
 
     async precheck(caller, body, traceparent) {
-      const result = await check(body, caller, catalogue, contracts, clock.now());
+      const result = await checked(caller, body);
       if (result.sound === undefined) return { acceptable: false, problems: result.problems, materials: [] };
       const gathered = await gatherFor(caller, result.sound, traceparent);
-      const problems = [...result.problems, ...notOffered(result.sound.item), ...gathered.problems];
+      const problems = [...result.problems, ...gathered.problems];
       return { acceptable: problems.length === 0, problems, materials: gathered.states };
     },
 
-    async correct(caller, caseNo, body) {
+    async correct(caller, caseNo, sent) {
+      const body = contracts.normalise('case.correct@1', sent);
       const problems = [...contracts.problems('case.correct@1', body)];
-      if (problems.length > 0) throw unfit(problems);
       const record = await ownCase(caller, caseNo);
-      const supplement = body as { form?: JsonObject; materials?: JsonObject[] };
+      const item = catalogue.get(record.submission.itemCode);
+      if (item === undefined) throw new Error(`item ${record.submission.itemCode} is no longer in the catalogue`);
+      // No object, or one too large to be looked at.
+      if (problems.some(({ code, pointer }) => pointer === '' && code !== 'unknownField')) throw unfit(problems);
+      const supplement = body as { form?: Json; materials?: Json };
+      const given = isObject(supplement.form) ? (contracts.normalise(item.form, supplement.form) as JsonObject) : null;
+      const more = Array.isArray(supplement.materials) ? supplement.materials.filter(isObject) : [];
       const submission: Submission = {
         ...record.submission,
-        form: supplement.form ?? record.submission.form,
-        materials: [...record.submission.materials, ...(supplement.materials ?? [])],
+        form: given ?? record.submission.form,
+        materials: [...record.submission.materials, ...more],
       };
-      const item = catalogue.get(submission.itemCode);
-      if (item === undefined) throw new Error(`item ${submission.itemCode} is no longer in the catalogue`);
-      for (const problem of contracts.problems(item.form, submission.form))
-        problems.push({ ...problem, pointer: `/form${problem.pointer}` });
+      // A form that was accepted is not judged again by what is asked of forms since.
+      if (given !== null) problems.push(...formProblems(contracts, item, given));
       const { applicationNo, itemCode, channel, applicant, agent, form, materials } = submission;
-      const facts = {
+      const facts: Facts = {
         case: { caseNo, applicationNo, itemCode, channel, acceptedAt: record.acceptedAt },
         applicant,
         agent: agent ?? null,
@@ -180,12 +200,19 @@ export function makeIntake(parts: IntakeParts): Intake {
         certificates: record.certificates,
         steps: {},
       };
-      if (problems.length === 0) problems.push(...(await brokenRules(item, facts)));
+      const wrong = [...problems];
+      problems.push(
+        ...(wrong.length === 0 ? await brokenRules(item, facts) : await rulesBrokenAnyway(item, facts, wrong)),
+        ...(given === null
+          ? []
+          : await limitsOf(stillToSend(item, record), { ...facts, steps: endedSteps(record) }, wrong)),
+      );
       if (problems.length > 0) throw unfit(problems);
       return written(await store.changed(caseNo, routing.supplied(submission)));
     },
 
-    async withdraw(caller, caseNo, body) {
+    async withdraw(caller, caseNo, sent) {
+      const body = contracts.normalise('case.withdraw@1', sent);
       const problems = contracts.problems('case.withdraw@1', body);
       if (problems.length > 0) throw unfit(problems);
       await ownCase(caller, caseNo);
@@ -194,6 +221,25 @@ export function makeIntake(parts: IntakeParts): Intake {
       );
     },
   };
+}
+
+/** Of a case on its way: what a correction no longer reaches does not limit it. */
+function stillToSend(item: Item, { steps }: CaseRecord): Item {
+  const open = new Set(steps.filter(({ state }) => state === 'PENDING' || state === 'CORRECTING').map(({ no }) => no));
+  return { ...item, route: item.route.filter(({ no }) => open.has(no)) };
+}
+
+/** What the steps of a case have come to, as expressions see it. */
+function endedSteps({ steps }: CaseRecord): Facts['steps'] {
+  return Object.fromEntries(
+    steps
+      .filter(({ state }) => state === 'DONE' || state === 'REJECTED' || state === 'SKIPPED')
+      .map(({ no, state, number, result }) => [no, { state, number, result }]),
+  );
+}
+
+function isObject(value: Json | undefined): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function written(record: CaseRecord | undefined): CaseRecord {

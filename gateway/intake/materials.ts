@@ -5,6 +5,7 @@ import type { Millis } from '../../contracts/ports/envelope.ts';
 import type { Facts, Item, Material, TimeLimit } from '../../contracts/ports/item.ts';
 import type { Certificates, Retrieved } from '../../contracts/ports/retrieval.ts';
 import type { MaterialState } from '../../contracts/ports/services.ts';
+import { watched } from './reads.ts';
 
 export interface Gathered {
   readonly states: readonly MaterialState[];
@@ -118,6 +119,25 @@ export async function gather(item: Item, submission: Submission, facts: Facts, h
       timeLimitMs: how.timeLimitMs,
     });
   }
+}
+
+/**
+ * Materials that only the applicant can bring, and has not: told also where the rest of a submission is wrong, unless the need of one depends on just that.
+ * Whether a certificate can be fetched is seen when it may be asked for.
+ */
+export async function missingUploads(item: Item, facts: Facts, wrong: readonly Problem[]): Promise<readonly Problem[]> {
+  const places = wrong.map(({ pointer }) => pointer);
+  // Entries that are told to be wrong may be meant for any material.
+  if (places.some((place) => place === '/materials' || place.startsWith('/materials/'))) return [];
+  const brought = new Set(facts.materials.map(({ code }) => code));
+  const lacking: Problem[] = [];
+  for (const material of item.materials) {
+    if (material.from !== 'upload' || !material.required || brought.has(material.code)) continue;
+    const seen = watched(facts);
+    const needed = material.when === undefined || (await material.when(seen.facts).catch(() => false));
+    if (needed && !seen.readAny(places)) lacking.push(missing(material));
+  }
+  return lacking;
 }
 
 const missing = ({ code, title }: Material): Problem => ({
