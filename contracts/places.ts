@@ -105,12 +105,14 @@ export interface ProbeVariation {
   choose(pointer: string): number;
   /** Whether a property that need not be there is left out. */
   omit(pointer: string): boolean;
+  /** Members of every list; `PROBE_ITEMS` unless given, and no more. */
+  readonly items?: number;
   /** The mark that stands for the nth text. */
   mark(nth: number): string;
 }
 
 /** Members of every list: what is done with some of them only is seen. */
-const PROBE_ITEMS = 3;
+export const PROBE_ITEMS = 3;
 const DEEPEST = 16;
 
 export function probeOf(place: Place, variation: ProbeVariation): Probe {
@@ -133,7 +135,7 @@ export function probeOf(place: Place, variation: ProbeVariation): Probe {
       return Object.fromEntries(entries);
     }
     if (types.has('array')) {
-      const members = Array.from({ length: PROBE_ITEMS }, (_, at) =>
+      const members = Array.from({ length: variation.items ?? PROBE_ITEMS }, (_, at) =>
         build(here.items(), `${pointer}/${at}`, depth + 1),
       );
       return members.filter((one) => one !== undefined);

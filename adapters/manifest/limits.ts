@@ -1,5 +1,5 @@
 import type { MappingFunctions } from '../../contracts/mapping.ts';
-import { choicesIn, generalised, Place, probeOf } from '../../contracts/places.ts';
+import { choicesIn, generalised, Place, PROBE_ITEMS, type ProbeVariation, probeOf } from '../../contracts/places.ts';
 import type { TextLimit } from '../../contracts/ports/adapter.ts';
 import type { ContractName, Json, JsonObject } from '../../contracts/ports/envelope.ts';
 import { charactersLost, type Encoding, encodeText, type OnLoss } from '../wire/text/encoding.ts';
@@ -86,9 +86,9 @@ async function trace(
 ): Promise<readonly TextLimit[]> {
   /** By place in the body: the landings that every probe agrees on in which there is a text at that place. */
   const agreed = new Map<string, ReadonlyMap<string, Landing>>();
-  for (const { choose, omit, long } of variationsOf(place)) {
+  for (const { long = false, ...variation } of variationsOf(place)) {
     const mark = (nth: number): string => `〔${nth}${long ? LONG : SHORT}${nth}〕`;
-    const { body, marks } = probeOf(place, { choose, omit, mark });
+    const { body, marks } = probeOf(place, { ...variation, mark });
     const found = await landings(call, { settings: {}, now: 0, session: {}, replies: {}, ...inputOf(body) }, marks);
     // A message that cannot be made of this probe says nothing about texts.
     if (found === undefined) continue;
@@ -114,8 +114,13 @@ function common(
   );
 }
 
-/** One variation for each other choice, and for each thing left out; and every text long. */
-function variationsOf(place: Place) {
+interface Variation extends Omit<ProbeVariation, 'mark'> {
+  /** Every text long. */
+  readonly long?: true;
+}
+
+/** One variation for each other choice, for each thing left out and for each length of lists; and one with every text long. */
+function variationsOf(place: Place): readonly Variation[] {
   const choices = choicesIn(place);
   const first = () => 0;
   const never = () => false;
@@ -124,7 +129,6 @@ function variationsOf(place: Place) {
     Array.from({ length: ways - 1 }, (_, at) => ({
       choose: (one: string) => (general(one) === pointer ? at + 1 : 0),
       omit: never,
-      long: false,
     })),
   );
   const optional = new Set<string>();
@@ -139,10 +143,10 @@ function variationsOf(place: Place) {
   const without = [...optional].map((pointer) => ({
     choose: first,
     omit: (one: string) => general(one) === pointer,
-    long: false,
   }));
   const whole = { choose: first, omit: never };
-  return [{ ...whole, long: false }, { ...whole, long: true }, ...others, ...without];
+  const shorter = Array.from({ length: PROBE_ITEMS - 1 }, (_, at) => ({ ...whole, items: at + 1 }));
+  return [whole, { ...whole, long: true }, ...shorter, ...others, ...without];
 }
 
 /** Where each text of a probe ends up, by its place in the body and by landing; undefined when the message cannot be made. */
@@ -238,16 +242,18 @@ function tolerant(tokens: Map<string, Token>): MappingFunctions {
   } as unknown as MappingFunctions;
 }
 
-/** One limit for a place and a landing; the same for all members of a list is one for the list. */
+/** One limit for a place and a landing; the same for all members of a list is one for the list, with the room that the least hindered of them has. */
 function limitsAt(agreed: ReadonlyMap<string, ReadonlyMap<string, Landing>>): readonly TextLimit[] {
-  const limits = new Map<string, TextLimit>();
-  for (const [pointer, found] of agreed) {
+  const landed = new Map<string, { readonly pointer: string; readonly landing: Landing }>();
+  for (const [place, found] of agreed) {
     for (const [key, landing] of found) {
-      const general = generalised(pointer, (one) => agreed.get(one)?.has(key) === true);
-      limits.set(`${general} ${key}`, limitOf(general, landing));
+      const pointer = generalised(place, (one) => agreed.get(one)?.has(key) === true);
+      const before = landed.get(`${pointer} ${key}`)?.landing ?? landing;
+      const besideBytes = Math.min(before.besideBytes, landing.besideBytes);
+      landed.set(`${pointer} ${key}`, { pointer, landing: { ...landing, besideBytes } });
     }
   }
-  return [...limits.values()];
+  return [...landed.values()].map(({ pointer, landing }) => limitOf(pointer, landing));
 }
 
 function limitOf(pointer: string, { encoding, onLoss, maxBytes, besideBytes, rewrite }: Landing): TextLimit {

@@ -5,6 +5,7 @@ import type { Deliverable, TextLimit } from '../../contracts/ports/adapter.ts';
 import type { Problem, PublishedContract } from '../../contracts/ports/contract.ts';
 import type { ContractName, Json, JsonObject, Party, Words } from '../../contracts/ports/envelope.ts';
 import type { Catalogue, Facts, Item, RouteStep } from '../../contracts/ports/item.ts';
+import { limitProblems, valuesAt } from '../../contracts/text-limits.ts';
 import { watched } from './reads.ts';
 
 /** What the departments of an item cannot hold of a submission, told by the submission's own fields. */
@@ -288,19 +289,11 @@ async function standing(step: RouteStep, facts: Facts, marks: ReadonlyMap<string
   return pairs;
 }
 
-function systemLimit(limit: TextLimit, department: Department): Limit {
+function systemLimit(limit: TextLimit, { party, title }: Department): Limit {
   return {
     places: [limit.pointer],
-    tell(text, pointer) {
-      const { bytes, notHeld } = limit.measure(text);
-      const { maxBytes } = limit;
-      return [
-        ...(bytes === null || maxBytes === null || bytes <= maxBytes
-          ? []
-          : [tooLong(limit, maxBytes, bytes, pointer, department)]),
-        ...(notHeld.length === 0 ? [] : [notInEncoding(limit.encoding, notHeld, pointer, department)]),
-      ];
-    },
+    tell: (text, pointer) =>
+      limitProblems(limit, text, pointer, title).map((problem) => ({ ...problem, party, room: limit.maxBytes ?? 0 })),
   };
 }
 
@@ -308,49 +301,6 @@ function systemLimit(limit: TextLimit, department: Department): Limit {
 interface Department {
   readonly party: Party;
   readonly title: Words;
-}
-
-function tooLong(
-  { encoding, bytesPerHan }: TextLimit,
-  maxBytes: number,
-  bytes: number,
-  pointer: string,
-  { party, title }: Department,
-): Told {
-  const han = bytesPerHan === null ? undefined : Math.floor(maxBytes / bytesPerHan);
-  const about = han === undefined ? '' : `，约 ${han} 个汉字`;
-  const roughly = han === undefined ? '' : `, about ${han} Han characters`;
-  return {
-    pointer,
-    code: 'tooLongForDepartment',
-    zh: `${title.zh}的系统在此处最多容纳 ${maxBytes} 字节（${encoding}${about}），所填内容为 ${bytes} 字节`,
-    en: `the system of ${title.en} holds at most ${maxBytes} bytes here (${encoding}${roughly}), and this takes ${bytes}`,
-    party,
-    room: maxBytes,
-  };
-}
-
-/** More are not read one by one. */
-const MOST_PLACES = 10;
-
-function notInEncoding(
-  encoding: string,
-  places: ReturnType<TextLimit['measure']>['notHeld'],
-  pointer: string,
-  { party, title }: Department,
-): Told {
-  const shown = places.slice(0, MOST_PLACES);
-  const more = places.length - shown.length;
-  const zh = shown.map(({ at, codePoint }) => `第 ${at} 个字符 ${codePoint}`).join('、');
-  const en = shown.map(({ at, codePoint }) => `character ${at} is ${codePoint}`).join(', ');
-  return {
-    pointer,
-    code: 'charactersNotHeld',
-    zh: `${title.zh}的系统（${encoding}）无法表示：${zh}${more > 0 ? `，另有 ${more} 处` : ''}`,
-    en: `the system of ${title.en} (${encoding}) does not have these characters: ${en}${more > 0 ? `, and ${more} more` : ''}`,
-    party,
-    room: 0,
-  };
 }
 
 function brokenContract(
@@ -400,25 +350,6 @@ function beyondOwn(schema: JsonObject, own: readonly JsonObject[]): JsonObject |
   if (asked.length === 0) return undefined;
   const expects = schema['x-expects'];
   return { type: 'string', ...Object.fromEntries(asked), ...(expects === undefined ? {} : { 'x-expects': expects }) };
-}
-
-/** The values at a pointer with `*`, each with the pointer of its own. */
-function valuesAt(
-  value: Json | undefined,
-  pattern: string,
-): readonly { readonly pointer: string; readonly value: Json }[] {
-  let here: { pointer: string; value: Json }[] = value === undefined ? [] : [{ pointer: '', value }];
-  for (const step of pattern.split('/').slice(1)) {
-    here = here.flatMap(({ pointer, value: one }) => {
-      if (one === null || typeof one !== 'object') return [];
-      if (step === '*')
-        return Array.isArray(one) ? one.map((inside, at) => ({ pointer: `${pointer}/${at}`, value: inside })) : [];
-      const name = step.replaceAll('~1', '/').replaceAll('~0', '~');
-      const inside = Object.hasOwn(one, name) ? (one as JsonObject)[name] : undefined;
-      return inside === undefined ? [] : [{ pointer: `${pointer}/${step}`, value: inside }];
-    });
-  }
-  return here;
 }
 
 function matches(pattern: string, pointer: string): boolean {
