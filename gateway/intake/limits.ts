@@ -219,7 +219,9 @@ function probesOf(
     const { body, marks } = probeOf(submission, { choose: () => way, omit: () => false, mark });
     return { facts: factsOf(item, body), later: { ...factsOf(item, body), steps: later }, marks };
   });
-  const parts = submission.property('form').names.map((name) => {
+  const form = submission.property('form');
+  const optional = form.names.filter((name) => !form.requires(name));
+  const parts = optional.map((name) => {
     const omit = (pointer: string): boolean => pointer === `/form/${name}`;
     const { body, marks } = probeOf(submission, { choose: () => 0, omit, mark });
     return { facts: factsOf(item, body), marks };

@@ -57,12 +57,13 @@ describe('told once means once', () => {
   });
 
   test('another dot between the parts of a name is the middle dot, and is not parked as unencodable', async () => {
-    for (const dot of ['•', '・', '‧', '･', '∙', '⋅', '．']) {
-      const name = `阿依古丽${dot}买买提`;
-      const caseNo = await hall.submit(flexibleEmployment({ name }));
-      await hall.ends(caseNo);
+    const names = ['•', '・', '‧', '･', '∙', '⋅', '．'].map((dot) => `阿依古丽${dot}买买提`);
+    const cases = await Promise.all(names.map((name) => hall.submit(flexibleEmployment({ name }))));
+    for (const [nth, caseNo] of cases.entries()) {
+      const name = names[nth] ?? '';
+      await hall.reaches(caseNo, '01', 'DONE');
       const filed = world.book('social-security').filter(({ key }) => key.startsWith(caseNo));
-      assert.match(JSON.stringify(filed), /阿依古丽·买买提/, dot);
+      assert.match(JSON.stringify(filed), /阿依古丽·买买提/, name);
       const { body } = await world.window.get<{ form: { applicant: { name: string } } }>(`/v1/cases/${caseNo}`);
       assert.doesNotMatch(JSON.stringify(body), new RegExp(name), 'it is kept in the one way of writing');
     }
@@ -130,6 +131,98 @@ describe('told once means once', () => {
       '/form/applicant/name charactersNotHeld',
       '/form/bankAccount/holder charactersNotHeld',
     ]);
+  });
+
+  test('two ways of writing one name under one number are two submissions; the same body again is the same case', async () => {
+    const body = flexibleEmployment({ name: '阿依古丽•买买提' });
+    const first = await submit(body);
+    assert.equal(first.status, 202);
+    const again = await submit(structuredClone(body));
+    assert.deepEqual([again.status, again.body.caseNo, again.body.seenBefore], [200, first.body.caseNo, true]);
+    const applicationNo = String(body.applicationNo);
+    const other = await submit(flexibleEmployment({ name: '阿依古丽·买买提', applicationNo }));
+    assert.deepEqual([other.status, other.body.code], [409, 'applicationConflict']);
+  });
+
+  test('numbers are kept half-width and in capitals, an address as it was written', async () => {
+    const buyer = {
+      name: '韩样例',
+      idType: '111',
+      idNo: '３３１１２４１９６８０９０９００９ｘ',
+      mobile: '１３９００００００４４',
+    };
+    const buyers = [{ ...buyer, share: '100.00', maritalStatus: '未婚' }];
+    const form = { buyers, houseAddress: '松阳县西屏街道样例路１号Ａ座', price: '１２５００００．００' };
+    const { status, body } = await submit(houseTransfer({ form }));
+    assert.equal(status, 202, JSON.stringify(body));
+    await hall.reaches(body.caseNo, '02', ['WAITING_RECEIPT', 'DONE', 'ACKED']);
+    const filed = JSON.stringify(world.book('tax').filter(({ key }) => key.startsWith(body.caseNo)));
+    for (const one of ['33112419680909009X', '松阳县西屏街道样例路１号Ａ座', '1250000.00'])
+      assert.ok(filed.includes(one), one);
+  });
+
+  test('at a correction too: form, rules and materials are told together', async () => {
+    await hall.lever('tax', 'decide', 'correct');
+    const { body } = await submit(houseTransfer());
+    await hall.reaches(body.caseNo, '02', 'CORRECTING');
+    await hall.lever('tax', 'decide', 'paid');
+    const sent = houseTransfer().form as JsonObject;
+    const seller = (sent.sellers as JsonObject[])[0];
+    const worse = { ...sent, price: '0.00', sellers: [{ ...seller, name: '周\u200b样例', share: '50.00' }] };
+    const answer = await world.window.post<ProblemSeen>(`/v1/cases/${body.caseNo}/corrections`, {
+      form: worse,
+      materials: [{ code: '5-0 4' }],
+    });
+    assert.equal(answer.status, 422);
+    assert.deepEqual(short(answer.body.problems ?? []).sort(), [
+      '/form/price pricePositive',
+      '/form/sellers sharesSum',
+      '/form/sellers/0/name characterNotAllowed',
+      '/materials/0/code pattern',
+    ]);
+  });
+
+  test('a question: dots and width are read in the same way, and what the department cannot hold is told by its field', async () => {
+    const ask = (body: JsonObject) =>
+      world.window.post<ProblemSeen>('/v1/departments/social-security/queries/account', body);
+    const idNo = '331124199001010011';
+    const long = await ask({ name: '张样例'.repeat(9), idNo });
+    assert.deepEqual([long.status, short(long.body.problems ?? [])], [422, ['/name tooLongForDepartment']]);
+    const rare = await ask({ name: '王㙓', idNo });
+    assert.deepEqual([rare.status, short(rare.body.problems ?? [])], [422, ['/name charactersNotHeld']]);
+    const hidden = await ask({ name: '张样例\u200b', idNo: '\ufeff331124199001010011' });
+    assert.deepEqual(
+      [hidden.status, short(hidden.body.problems ?? [])],
+      [422, ['/name characterNotAllowed', '/idNo characterNotAllowed']],
+    );
+    // Asked with the middle dot, which GBK has, and not refused for want of it.
+    const dotted = await ask({ name: '阿依古丽•买买提', idNo: '３３１１２４１９９００１０１００１１' });
+    assert.notEqual(dotted.body.problems?.[0]?.code, 'charactersNotHeld');
+    assert.notEqual(dotted.body.code, 'replyBroken');
+  });
+
+  test('a retrieval: the holder is read in the same way, and what nobody sees is told', async () => {
+    const retrieve = (holder: JsonObject) =>
+      world.window.post<ProblemSeen & { results: { holder: JsonObject }[] }>('/v1/certificates/retrievals', {
+        holder,
+        types: ['11100000000013127D001'],
+        purpose: {
+          applicationNo: 'YC-TOLD-1',
+          itemCode: '11331124QA0000057N433071500400501',
+          clerk: { officerId: 'CK-07' },
+          basis: '不动产登记暂行条例第十六条',
+          use: 'present',
+        },
+      });
+    const idNo = '３３１１２４１９９００１０１００１１';
+    const { status, body } = await retrieve({ name: '阿依古丽•买买提', idType: '１１１', idNo });
+    assert.equal(status, 200, JSON.stringify(body));
+    assert.deepEqual(body.results[0]?.holder, { name: '阿依古丽·买买提', idType: '111', idNo: '331124199001010011' });
+    const hidden = await retrieve({ name: '张\u202e样例', idType: '111', idNo: '33112419900101\u00a00011' });
+    assert.deepEqual(
+      [hidden.status, short(hidden.body.problems ?? [])],
+      [422, ['/holder/name characterNotAllowed', '/holder/idNo characterNotAllowed']],
+    );
   });
 
   for (const [name, character] of [
