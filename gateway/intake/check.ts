@@ -138,7 +138,7 @@ export async function rulesBrokenAnyway(
 }
 
 /** Where a value may change when these are mended; a field that nobody knows is none that an expression knows. */
-export function placesOf(wrong: readonly Problem[]): readonly string[] {
+function placesOf(wrong: readonly Problem[]): readonly string[] {
   return wrong.filter(({ code }) => code !== 'unknownField').map(({ pointer }) => pointer);
 }
 
