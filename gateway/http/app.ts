@@ -9,6 +9,7 @@ import type { Json } from '../../contracts/ports/envelope.ts';
 import type { Logger } from '../../contracts/ports/logger.ts';
 import type { Departments } from '../../contracts/ports/services.ts';
 import type { Nonces } from '../../contracts/ports/store.ts';
+import { declaredNames } from '../../contracts/references.ts';
 import { allowed, bytesOf, claimed, proved } from './authenticate.ts';
 import { readJson } from './body.ts';
 import { callbackRoutes } from './callbacks.ts';
@@ -69,6 +70,7 @@ export function makeApp(parts: AppParts): Express {
     ...healthRoutes(parts),
   ];
   const compile = schemaCompiler({ schemas: schemaDocuments });
+  const known = declaredNames([...schemaDocuments, ...parts.contracts.list().map(({ schema }) => schema)]);
   const signed = [
     refusalLimit(clock),
     claimed(parts.apps, clock),
@@ -93,9 +95,9 @@ export function makeApp(parts: AppParts): Express {
     if (route.access === 'manifest') return [...raw, answerRaw(route as RawRoute)];
     const { access, body } = route as SignedRoute;
     if (body?.schema === undefined || body.checkedBehind)
-      return [...signed, allowed(access), answerSigned(route as SignedRoute, asSent, nothingWrong)];
+      return [...signed, allowed(access), answerSigned(route as SignedRoute, known, asSent, nothingWrong)];
     const read = normaliserOf(body.schema);
-    return [...signed, allowed(access), answerSigned(route as SignedRoute, read, checkOf(body.schema))];
+    return [...signed, allowed(access), answerSigned(route as SignedRoute, known, read, checkOf(body.schema))];
   }
 
   const app = express();
@@ -181,13 +183,13 @@ function otherMethods(methods: readonly string[]): Handler {
   };
 }
 
-function answerSigned(route: SignedRoute, normalise: Normalise, check: Check): Handler {
+function answerSigned(route: SignedRoute, known: ReadonlySet<string>, normalise: Normalise, check: Check): Handler {
   return async (request, response) => {
     const { claim, traceparent } = response.locals;
     if (claim === undefined) throw new Error('a signed route is answered after its claim is proved');
     let body: Json = null;
     if (route.body !== undefined) {
-      body = normalise(readJson(bytesOf(request.body), request.headers['content-type']));
+      body = normalise(readJson(bytesOf(request.body), request.headers['content-type'], known));
       const problems = check(body);
       if (problems.length > 0) throw unfit(problems);
     }
