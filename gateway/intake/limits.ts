@@ -1,5 +1,6 @@
 import { withoutUnwanted } from '../../contracts/characters.ts';
 import { type Check, schemaCompiler } from '../../contracts/compile.ts';
+import { FORMATS } from '../../contracts/formats.ts';
 import { choicesIn, generalised, Place, probeOf } from '../../contracts/places.ts';
 import type { Deliverable, TextLimit } from '../../contracts/ports/adapter.ts';
 import type { Problem, PublishedContract } from '../../contracts/ports/contract.ts';
@@ -75,9 +76,14 @@ export async function departmentLimits({ catalogue, contracts, taker }: LimitPar
     async problems(item, facts, wrong) {
       const open = new Set(item.route.map(({ no }) => no));
       const places = wrong.filter(({ code }) => code !== 'unknownField');
-      const suspects = (tables.get(item.code) ?? []).flatMap((followed) =>
-        open.has(followed.step.no) ? suspectsOf(followed, facts, places) : [],
-      );
+      const values = new Map<string, ReturnType<typeof valuesAt>>();
+      const suspects = (tables.get(item.code) ?? []).flatMap((followed) => {
+        if (!open.has(followed.step.no)) return [];
+        // Several steps are sent the same text.
+        const here = values.get(followed.from) ?? valuesAt(facts as unknown as Json, followed.from);
+        values.set(followed.from, here);
+        return suspectsOf(followed, here, places);
+      });
       const told: Told[] = [];
       for (const [step, ofStep] of Map.groupBy(suspects, (one) => one.step)) {
         if (!(await applies(step, facts))) continue;
@@ -91,6 +97,13 @@ export async function departmentLimits({ catalogue, contracts, taker }: LimitPar
       return eachOnce(told);
     },
   };
+
+  /** Most texts are fine, and a look at each rule says so; only for the others there are sentences to make. */
+  function checkOf(schema: JsonObject): Check {
+    const holds = quickCheck(schema);
+    const tell = compile(schema);
+    return (text) => (holds(String(text)) ? [] : tell(text));
+  }
 
   async function tableOf(item: Item): Promise<readonly Followed[]> {
     if (documents.every(({ $id }) => $id !== item.form)) return [];
@@ -152,7 +165,7 @@ export async function departmentLimits({ catalogue, contracts, taker }: LimitPar
         .filter((schema) => schema !== undefined);
       return asked.map((schema): Limit => {
         const key = JSON.stringify(schema);
-        const check = compiled.get(key) ?? compile(schema);
+        const check = compiled.get(key) ?? checkOf(schema);
         compiled.set(key, check);
         return {
           places: [place],
@@ -171,8 +184,12 @@ async function applies({ when }: RouteStep, facts: Facts): Promise<boolean> {
   return holds === true && (Object.keys(facts.steps).length > 0 || !seen.readAny(['/steps']));
 }
 
-function suspectsOf({ step, from, limits }: Followed, facts: Facts, wrong: readonly Problem[]): readonly Suspect[] {
-  return valuesAt(facts as unknown as Json, from).flatMap(({ pointer, value }) => {
+function suspectsOf(
+  { step, limits }: Followed,
+  values: ReturnType<typeof valuesAt>,
+  wrong: readonly Problem[],
+): readonly Suspect[] {
+  return values.flatMap(({ pointer, value }) => {
     if (typeof value !== 'string') return [];
     const here = wrong.filter((one) => pointer === one.pointer || pointer.startsWith(`${one.pointer}/`));
     // Without what nobody sees it may be right, and may still be too long; of anything else that is wrong nothing more can be said.
@@ -352,6 +369,21 @@ function beyondOwn(schema: JsonObject, own: readonly JsonObject[]): JsonObject |
   if (asked.length === 0) return undefined;
   const expects = schema['x-expects'];
   return { type: 'string', ...Object.fromEntries(asked), ...(expects === undefined ? {} : { 'x-expects': expects }) };
+}
+
+/** True only when a text certainly meets a schema of `beyondOwn`. */
+function quickCheck({ maxLength, minLength, pattern, format, enum: choices, const: only }: JsonObject) {
+  const fits = typeof pattern === 'string' ? new RegExp(pattern, 'u') : undefined;
+  const { holds } = (typeof format === 'string' ? FORMATS[format] : undefined) ?? {};
+  const other = choices !== undefined || only !== undefined || (format !== undefined && holds === undefined);
+  // A character takes one or two of what `length` counts.
+  const [most, least] = [maxLength ?? Number.POSITIVE_INFINITY, Number(minLength ?? 0) * 2 - 1];
+  return (text: string): boolean =>
+    !other &&
+    text.length <= Number(most) &&
+    text.length >= least &&
+    (fits?.test(text) ?? true) &&
+    (holds?.(text) ?? true);
 }
 
 function matches(pattern: string, pointer: string): boolean {
