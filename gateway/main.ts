@@ -17,7 +17,7 @@ import type { Adapter, Connected, PartyMeans } from '../contracts/ports/adapter.
 import type { Bus } from '../contracts/ports/bus.ts';
 import type { Stale } from '../contracts/ports/certificate.ts';
 import { type Clock, wallClock } from '../contracts/ports/clock.ts';
-import { type Contracts, type PublishedContract, Unfit } from '../contracts/ports/contract.ts';
+import { type BodyNormaliser, type Contracts, type PublishedContract, Unfit } from '../contracts/ports/contract.ts';
 import type { Coordination } from '../contracts/ports/coordination.ts';
 import type { Party } from '../contracts/ports/envelope.ts';
 import type { CertificateTypes } from '../contracts/ports/item.ts';
@@ -40,6 +40,7 @@ import { sessionBook } from './delivery/session-book.ts';
 import { makeApp } from './http/app.ts';
 import { listen, NotListening } from './http/server.ts';
 import { makeIntake } from './intake/intake.ts';
+import { departmentLimits } from './intake/limits.ts';
 import { OwedMaterials } from './intake/owed.ts';
 import { makeLog } from './observe/log.ts';
 import { makeMetrics } from './observe/metrics.ts';
@@ -120,6 +121,16 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
   };
   const partyMeans = { clock, log, sessions, numbers: shared, values: shared };
   const { connected, known, current, contracts, types } = await configured(settings, partyMeans, made);
+  const factsOf = new Map(connected.map(({ facts }) => [facts.party, facts]));
+  const limitsOfDepartments = await departmentLimits({
+    catalogue: current,
+    contracts: contracts.list(),
+    taker(name, contract) {
+      const facts = factsOf.get(name);
+      const deliverable = facts?.delivers.find((each) => each.contract === contract);
+      return facts === undefined || deliverable === undefined ? undefined : { title: facts.title, deliverable };
+    },
+  });
 
   // Where nobody can learn of anything, or wants to, nothing is written down for others.
   const tells = settings.amqpUrl !== undefined && settings.bus.events;
@@ -243,6 +254,7 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
     routing,
     deadline: (from, limit) => deadline(from, limit, calendar),
     connected: (name) => party(name) !== undefined,
+    limits: limitsOfDepartments,
     clock,
     log,
     metrics,
@@ -363,7 +375,7 @@ class ConfigurationError extends Error {
 interface Configured {
   readonly connected: readonly Connected[];
   readonly current: LoadedCatalogue;
-  readonly contracts: Contracts;
+  readonly contracts: Contracts & BodyNormaliser;
   readonly types: CertificateTypes;
   /** What items are held against. */
   readonly known: Parameters<typeof compileStoredItem>[1];
@@ -407,7 +419,10 @@ async function configured(
 }
 
 /** All contracts; undefined, and the mistakes noted, when some cannot be used. */
-function compiled(published: readonly PublishedContract[], mistakes: string[]): Contracts | undefined {
+function compiled(
+  published: readonly PublishedContract[],
+  mistakes: string[],
+): (Contracts & BodyNormaliser) | undefined {
   try {
     return makeContracts(published);
   } catch (error) {

@@ -10,7 +10,7 @@ import type {
   Verdict,
 } from '../../contracts/ports/certificate.ts';
 import type { Clock } from '../../contracts/ports/clock.ts';
-import type { Contracts } from '../../contracts/ports/contract.ts';
+import type { BodyNormaliser, Contracts } from '../../contracts/ports/contract.ts';
 import type { Party } from '../../contracts/ports/envelope.ts';
 import { Fault } from '../../contracts/ports/fault.ts';
 import type { Logger } from '../../contracts/ports/logger.ts';
@@ -32,7 +32,7 @@ export interface DeliveryParts {
   readonly store: Store;
   readonly bus: Bus;
   readonly routing: Routing;
-  readonly contracts: Contracts;
+  readonly contracts: Contracts & BodyNormaliser;
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;

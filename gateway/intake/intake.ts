@@ -2,7 +2,7 @@ import { randomInt } from 'node:crypto';
 import { countOf } from '../../contracts/count.ts';
 import type { Advance, CaseRecord, Change, Deadline, Step, Submission, Supplied } from '../../contracts/ports/case.ts';
 import type { Clock } from '../../contracts/ports/clock.ts';
-import { type Contracts, type Problem, Unfit } from '../../contracts/ports/contract.ts';
+import { type BodyNormaliser, type Contracts, type Problem, Unfit } from '../../contracts/ports/contract.ts';
 import type { Json, JsonObject, Millis, Party, Reason } from '../../contracts/ports/envelope.ts';
 import {
   type Catalogue,
@@ -18,12 +18,22 @@ import type { Certificates } from '../../contracts/ports/retrieval.ts';
 import type { Caller, Intake } from '../../contracts/ports/services.ts';
 import type { CaseReads, CaseStore, DeskStore } from '../../contracts/ports/store.ts';
 import { bodyHash } from './canonical.ts';
-import { brokenRules, type Checked, check, isObject, materialProblems } from './check.ts';
+import {
+  brokenRules,
+  type Checked,
+  type CheckLimits,
+  check,
+  formProblems,
+  isObject,
+  materialProblems,
+  rulesBrokenAnyway,
+} from './check.ts';
+import type { DepartmentLimits } from './limits.ts';
 import { type Gathering, gather, noLongerOwed } from './materials.ts';
 
 export interface IntakeParts {
   readonly catalogue: Catalogue;
-  readonly contracts: Contracts;
+  readonly contracts: Contracts & BodyNormaliser;
   readonly certificates: Certificates;
   readonly store: CaseStore & DeskStore & Pick<CaseReads, 'caseOf'>;
   readonly routing: {
@@ -35,6 +45,8 @@ export interface IntakeParts {
   readonly deadline: (from: Millis, limit: TimeLimit) => Deadline;
   /** Whether a party takes envelopes now: an item whose blocking departments are not connected is not offered. */
   readonly connected: (party: Party) => boolean;
+  /** What the departments of an item cannot hold; left out where nothing is known of their systems. */
+  readonly limits?: DepartmentLimits;
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Pick<Metrics, 'accepted'>;
@@ -55,12 +67,25 @@ const CONFLICT = new Unfit(409, 'applicationConflict', {
  * together with its first envelopes in one transaction. `submit` resolves only after that transaction is on disk.
  */
 export function makeIntake(parts: IntakeParts): Intake {
-  const { catalogue, contracts, certificates, store, routing, clock, settings } = parts;
+  const { catalogue, contracts, certificates, store, routing, limits, clock, settings } = parts;
+  const limitsOf: CheckLimits = async (item, facts, wrong) => (await limits?.problems(item, facts, wrong)) ?? [];
 
-  async function checked(caller: Caller, submission: Json): Promise<Required<Checked>> {
-    const result = await check(submission, caller, catalogue, contracts, clock.now());
-    if (result.sound === undefined) throw unfit(result.problems);
+  async function checked(caller: Caller, submission: Json): Promise<Checked> {
+    const result = await check(submission, caller, catalogue, contracts, clock.now(), limitsOf);
+    if (result.sound === undefined) return result;
     return { problems: [...result.problems, ...notOffered(result.sound.item)], sound: result.sound };
+  }
+
+  /** The case of a submission sent before, whatever is asked of submissions since. */
+  async function acceptedBefore(caller: Caller, body: Json, { problems }: Checked, hash: string) {
+    const applicationNo = (body as { applicationNo?: unknown } | null)?.applicationNo;
+    if (typeof applicationNo !== 'string' || problems.some(({ pointer }) => pointer === '/applicationNo')) return;
+    const before = await store.byApplication(caller.appKey, applicationNo);
+    if (before === undefined) return;
+    if (before.bodyHash === hash) return before.record;
+    // What is wrong with another body is told with it, so that it is not sent a third time.
+    if (problems.length === 0) throw CONFLICT;
+    return undefined;
   }
 
   function notOffered(item: Item): readonly Problem[] {
@@ -98,34 +123,42 @@ export function makeIntake(parts: IntakeParts): Intake {
     return record;
   }
 
-  async function correctOnce(caller: Caller, caseNo: string, body: Json): Promise<CaseRecord> {
+  async function correctOnce(caller: Caller, caseNo: string, sent: Json): Promise<CaseRecord> {
     const record = await ownCase(caller, caseNo);
     const item = await usable(itemOfCase(catalogue, record));
     if (!contracts.has(item.form)) throw unusable(new ItemUnusable(formGone(item.form)));
+    const body = contracts.normalise('case.correct@1', sent);
     const problems = [...contracts.problems('case.correct@1', body)];
-    const supplement = (isObject(body) ? body : {}) as { form?: JsonObject; materials?: JsonObject[] };
-    if (isObject(supplement.form)) {
-      for (const problem of contracts.problems(item.form, supplement.form))
-        problems.push({ ...problem, pointer: `/form${problem.pointer}` });
-    }
-    const shapely = problems.length === 0;
+    // No object, or one too large to be looked at.
+    if (problems.some(({ code, pointer }) => pointer === '' && code !== 'unknownField')) throw unfit(problems);
+    const supplement = (isObject(body) ? body : {}) as { form?: Json; materials?: Json };
+    const given = isObject(supplement.form) ? (contracts.normalise(item.form, supplement.form) as JsonObject) : null;
+    const brought = Array.isArray(supplement.materials) ? supplement.materials.filter(isObject) : [];
+    // A form that was accepted is not judged again by what is asked of forms since.
+    if (given !== null) problems.push(...formProblems(contracts, item, given));
+    const wrong = [...problems];
     problems.push(...materialProblems(supplement.materials, item, clock.now(), problems));
-    if (!shapely) throw unfit(problems);
 
-    const { form = record.submission.form, materials: brought = [] } = supplement;
     const materials = [...record.submission.materials, ...brought];
-    const submission: Submission = { ...record.submission, form, materials };
+    const submission: Submission = { ...record.submission, form: given ?? record.submission.form, materials };
     const before = factsOf(record, record.submission);
     const facts = factsOf(record, submission);
-    problems.push(...(await usable(brokenRules(item, facts))));
+    const isSound = wrong.length === 0;
+    problems.push(
+      ...(isSound ? await usable(brokenRules(item, facts)) : await rulesBrokenAnyway(item, facts, wrong)),
+      ...(given === null
+        ? []
+        : await limitsOf(stillToSend(item, record), { ...facts, steps: endedSteps(record) }, wrong)),
+    );
     // Where nothing is asked of the case, the store will say so; nobody's certificates are looked at for it.
     const isAsked = record.owed.length > 0 || record.steps.some(({ state }) => state === 'CORRECTING');
-    const gathered = isAsked
-      ? await gather(item, submission, facts, {
-          ...howToGather(caller, record.traceparent),
-          correction: { record, before, broughtNow: brought },
-        })
-      : undefined;
+    const gathered =
+      isAsked && isSound
+        ? await gather(item, submission, facts, {
+            ...howToGather(caller, record.traceparent),
+            correction: { record, before, broughtNow: brought },
+          })
+        : undefined;
     problems.push(...(gathered?.problems ?? []));
     if (problems.length > 0) throw unfit(problems);
     const noMore = await noLongerOwed(item, facts, record.owed);
@@ -135,18 +168,18 @@ export function makeIntake(parts: IntakeParts): Intake {
 
   return {
     async submit(caller, body, traceparent) {
-      const { problems, sound } = await checked(caller, body);
-      const { submission, item } = sound;
+      const result = await checked(caller, body);
+      // As sent: two ways of writing one name under one number are two submissions.
       const hash = bodyHash(body);
       // Asked before the certificates are fetched: a repeated submission is no purpose to fetch them again.
-      const before = await store.byApplication(caller.appKey, submission.applicationNo);
-      if (before !== undefined) {
-        if (before.bodyHash !== hash) throw CONFLICT;
-        return { record: before.record, seenBefore: true };
-      }
-      const gathered = await gatherFor(caller, sound, traceparent);
-      const all = [...problems, ...gathered.problems];
-      if (all.length > 0) throw unfit(all);
+      const before = await acceptedBefore(caller, body, result, hash);
+      if (before !== undefined) return { record: before, seenBefore: true };
+      if (result.sound === undefined) throw unfit(result.problems);
+      // Also where something is wrong: what its materials lack is told together with it.
+      const gathered = await gatherFor(caller, result.sound, traceparent);
+      const problems = [...result.problems, ...gathered.problems];
+      if (problems.length > 0) throw unfit(problems);
+      const { submission, item } = result.sound;
 
       const now = clock.now();
       const accepted = await store.accept({
@@ -198,10 +231,10 @@ export function makeIntake(parts: IntakeParts): Intake {
     },
 
     async precheck(caller, body, traceparent) {
-      const result = await check(body, caller, catalogue, contracts, clock.now());
+      const result = await checked(caller, body);
       if (result.sound === undefined) return { acceptable: false, problems: result.problems, materials: [] };
       const gathered = await gatherFor(caller, result.sound, traceparent);
-      const problems = [...result.problems, ...notOffered(result.sound.item), ...gathered.problems];
+      const problems = [...result.problems, ...gathered.problems];
       return { acceptable: problems.length === 0, problems, materials: gathered.states };
     },
 
@@ -215,7 +248,8 @@ export function makeIntake(parts: IntakeParts): Intake {
         }
     },
 
-    async withdraw(caller, caseNo, body) {
+    async withdraw(caller, caseNo, sent) {
+      const body = contracts.normalise('case.withdraw@1', sent);
       const problems = contracts.problems('case.withdraw@1', body);
       if (problems.length > 0) throw unfit(problems);
       await ownCase(caller, caseNo);
@@ -259,6 +293,21 @@ function factsOf({ caseNo, acceptedAt, certificates }: CaseRecord, submission: S
     certificates,
     steps: {},
   };
+}
+
+/** Of a case on its way: what a correction no longer reaches does not limit it. */
+function stillToSend(item: Item, { steps }: CaseRecord): Item {
+  const open = new Set(steps.filter(({ state }) => state === 'PENDING' || state === 'CORRECTING').map(({ no }) => no));
+  return { ...item, route: item.route.filter(({ no }) => open.has(no)) };
+}
+
+/** What the steps of a case have come to, as expressions see it. */
+function endedSteps({ steps }: CaseRecord): Facts['steps'] {
+  return Object.fromEntries(
+    steps
+      .filter(({ state }) => state === 'DONE' || state === 'REJECTED' || state === 'SKIPPED')
+      .map(({ no, state, number, result }) => [no, { state, number, result }]),
+  );
 }
 
 function written(record: CaseRecord | undefined): CaseRecord {

@@ -11,6 +11,7 @@ import {
   type Retrieved,
 } from '../../contracts/ports/retrieval.ts';
 import type { MaterialState } from '../../contracts/ports/services.ts';
+import { watched } from './reads.ts';
 
 export interface Gathered {
   readonly states: readonly MaterialState[];
@@ -258,6 +259,28 @@ export async function noLongerOwed(item: Item, facts: Facts, owed: readonly Owed
 const distinct = (problems: readonly Problem[]): readonly Problem[] => [
   ...new Map(problems.map((problem) => [`${problem.code} ${problem.en}`, problem])).values(),
 ];
+
+const EMPTY_ENTRY: ReadonlySet<string> = new Set(['materialEmpty', 'seenInFuture']);
+
+/**
+ * Materials that only the applicant can bring, and has not: told also where the rest of a submission is wrong, unless the need of one depends on just that.
+ * Whether a certificate can be fetched is seen when it may be asked for.
+ */
+export async function missingUploads(item: Item, facts: Facts, wrong: readonly Problem[]): Promise<readonly Problem[]> {
+  // What is listed and empty is told at its place.
+  const places = wrong.filter(({ code }) => !EMPTY_ENTRY.has(code)).map(({ pointer }) => pointer);
+  // Entries that are told to be wrong may be meant for any material.
+  if (places.some((place) => place === '/materials' || place.startsWith('/materials/'))) return [];
+  const brought = new Set(facts.materials.map(({ code }) => code));
+  const lacking: Problem[] = [];
+  for (const material of item.materials) {
+    if (material.from !== 'upload' || !material.required || brought.has(material.code)) continue;
+    const seen = watched(facts);
+    const needed = material.when === undefined || (await material.when(seen.facts).catch(() => false));
+    if (needed && !seen.readAny(places)) lacking.push(missing(material));
+  }
+  return lacking;
+}
 
 const missing = ({ code, title }: Material): Problem => ({
   pointer: '/materials',
