@@ -66,7 +66,7 @@ export class Cluster {
       key ??= loaded.holderHashKey;
       const settings: Settings = {
         ...loaded,
-        parties: simulated.parties,
+        parties: without(program?.lacksTerms ?? [], simulated.parties),
         holderHashKey: key,
         rate: { perMinute: 0 },
         logLevel: 'warn',
@@ -108,4 +108,13 @@ export class Cluster {
     await this.simulated.stop();
     await rm(this.#folder, { recursive: true, force: true });
   }
+}
+
+function without(terms: readonly string[], parties: Settings['parties']): Settings['parties'] {
+  return Object.fromEntries(
+    Object.entries(parties).map(([party, given]) => {
+      const known = Object.entries(given.terms as JsonObject).filter(([name]) => !terms.includes(name));
+      return [party, { ...given, terms: Object.fromEntries(known) }];
+    }),
+  );
 }

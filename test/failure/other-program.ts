@@ -14,11 +14,19 @@ const run = promisify(execFile);
 export interface OtherProgram {
   readonly killable: string;
   readonly loadSettings: typeof loadSettings;
+  /** Terms of a party that it does not know: they are left out of its settings. */
+  readonly lacksTerms: readonly string[];
   remove(): Promise<void>;
 }
 
 /** Takes a commit out of git, or says why it cannot be had. With CI=true not having it is a failure. */
-export async function programAt(commit: string): Promise<OtherProgram | { readonly missing: string }> {
+export async function programAt({
+  commit,
+  lacksTerms,
+}: {
+  readonly commit: string;
+  readonly lacksTerms: readonly string[];
+}): Promise<OtherProgram | { readonly missing: string }> {
   const folder = await mkdtemp(path.join(tmpdir(), 'onewindow-program-'));
   const remove = () => rm(folder, { recursive: true, force: true });
   try {
@@ -32,6 +40,7 @@ export async function programAt(commit: string): Promise<OtherProgram | { readon
     return {
       killable: path.join(folder, 'test/failure/killable.ts'),
       loadSettings: load.loadSettings,
+      lacksTerms,
       remove,
     };
   } catch (error) {

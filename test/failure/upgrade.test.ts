@@ -29,7 +29,7 @@ const ENDINGS = [
 ] as const;
 type Ending = (typeof ENDINGS)[number]['ending'];
 
-const program = await programAt(before.commit);
+const program = await programAt(before);
 after(() => ('missing' in program ? undefined : program.remove()));
 
 describe('upgraded with nodes running: one of the version before and one of this on one database, under load', () => {
@@ -48,8 +48,14 @@ async function upgraded(t: TestContext, old: OtherProgram, engines: Engines, end
   const { over, end } = await begun(engines);
   const { databaseUrl = '', amqpUrl, bus } = over;
   const balancer = await Balancer.open();
+  let cluster: Cluster | undefined;
+  t.after(async () => {
+    await cluster?.close();
+    await balancer.close();
+    await end(cluster?.simulated.simulators.keys() ?? []);
+  });
   const seat = { databaseUrl, ...(amqpUrl !== undefined && { amqpUrl }) };
-  const cluster = await Cluster.open(
+  cluster = await Cluster.open(
     [
       { ...seat, program: old },
       { ...seat, later: true },
@@ -59,11 +65,6 @@ async function upgraded(t: TestContext, old: OtherProgram, engines: Engines, end
       over: bus === undefined ? {} : { bus },
     },
   );
-  t.after(async () => {
-    await cluster.close();
-    await balancer.close();
-    await end(cluster.simulated.simulators.keys());
-  });
   const upgrade = new Upgrade(cluster, balancer);
   await upgrade.through(ending);
   const damage = await upgrade.healed();
