@@ -2,12 +2,14 @@ import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { loadContracts } from '../contracts/load.ts';
+import { ContractFileError, loadContracts } from '../contracts/load.ts';
 import type { PartyFolder } from '../contracts/ports/adapter.ts';
-import type { ContractName } from '../contracts/ports/envelope.ts';
+import type { PublishedContract } from '../contracts/ports/contract.ts';
+import type { ContractName, Party } from '../contracts/ports/envelope.ts';
 import { mappingFunctions } from './manifest/functions.ts';
-import { interpret } from './manifest/interpret.ts';
+import { interpret, offersOf } from './manifest/interpret.ts';
 import { ManifestError, readManifest } from './manifest/manifest.ts';
+import { mappingNames } from './manifest/mapping-names.ts';
 
 const HERE = path.dirname(fileURLToPath(import.meta.url));
 
@@ -22,27 +24,54 @@ export async function loadParties(
   folder = HERE,
   published: ReadonlySet<ContractName> = new Set(),
 ): Promise<readonly PartyFolder[]> {
-  const folders = await partyFolders(folder);
-  const loaded = await Promise.allSettled(folders.map((party) => loadParty(path.join(folder, party), published)));
-  const failures = loaded.flatMap((each) => (each.status === 'rejected' ? [each.reason as unknown] : []));
-  const mistakes = failures.flatMap((failure) => (failure instanceof ManifestError ? failure.mistakes : []));
-  // Whatever is no author's mistake comes first: there is no telling what it leaves unseen.
-  const other = failures.find((failure) => !(failure instanceof ManifestError));
-  if (other !== undefined) throw other;
+  const { parties, mistakes } = await readParties(folder, published);
   if (mistakes.length > 0) throw new ManifestError(mistakes);
-  return loaded.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
+  return parties;
 }
 
-async function loadParty(own: string, published: ReadonlySet<ContractName>): Promise<PartyFolder> {
+/**
+ * The same, with the mistakes beside the parties that have none: for whoever has more to check.
+ *
+ * @param schemas of `published`; when given, mappings are held against the contracts they speak of
+ */
+export async function readParties(
+  folder: string,
+  published: ReadonlySet<ContractName>,
+  schemas?: readonly PublishedContract[],
+): Promise<{
+  readonly parties: readonly PartyFolder[];
+  readonly names: readonly Party[];
+  readonly mistakes: readonly string[];
+}> {
+  const names = await partyFolders(folder);
+  const loaded = await Promise.allSettled(
+    names.map((party) => loadParty(path.join(folder, party), published, schemas)),
+  );
+  const failures = loaded.flatMap((each) => (each.status === 'rejected' ? [each.reason as unknown] : []));
+  const mistakes = failures.flatMap((failure) =>
+    failure instanceof ManifestError || failure instanceof ContractFileError ? failure.mistakes : [],
+  );
+  // Whatever is no author's mistake comes first: there is no telling what it leaves unseen.
+  const other = failures.find((failure) => !(failure instanceof ManifestError || failure instanceof ContractFileError));
+  if (other !== undefined) throw other;
+  return { names, mistakes, parties: loaded.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : [])) };
+}
+
+async function loadParty(
+  own: string,
+  published: ReadonlySet<ContractName>,
+  schemas: readonly PublishedContract[] | undefined,
+): Promise<PartyFolder> {
   const code = path.join(own, 'adapter.ts');
   if (existsSync(code)) return ((await import(pathToFileURL(code).href)) as { default: PartyFolder }).default;
   const contracts = await loadContracts(path.join(own, 'schemas'));
   const names = new Set([...published, ...contracts.map(({ name }) => name)]);
-  const manifest = readManifest(own, mappingFunctions, names);
+  const manifest = readManifest(own, mappingFunctions, names, schemas && mappingNames([...schemas, ...contracts]));
   return {
     party: manifest.party,
     title: manifest.title,
     contracts,
+    offers: offersOf(manifest),
     connect: (settings, means) => interpret(manifest, settings, means),
   };
 }

@@ -11,6 +11,8 @@ const PACE: JsonObject = {
   connectMs: 500,
   backoffMs: { first: 200, max: 2_000 },
   breaker: { failures: 3, windowMs: 10_000, openMs: 2_000 },
+  // Nothing is ever on its way to them for longer than the call.
+  settleMs: 0,
 };
 
 export interface Simulated {

@@ -6,6 +6,7 @@ import type { Expression, Facts } from '../contracts/ports/item.ts';
 
 /** What an item's expressions may call besides JSONata's own. Pure. */
 const FUNCTIONS = { hundredths, person, owner };
+export const FUNCTION_NAMES: ReadonlySet<string> = new Set(Object.keys(FUNCTIONS));
 
 /**
  * Compiles an expression of the catalogue; `as` says what its value is taken for:

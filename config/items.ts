@@ -1,19 +1,16 @@
 import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { compileSchema } from '../contracts/compile.ts';
-import type { Json, Party } from '../contracts/ports/envelope.ts';
-import type { Catalogue, CertificateTypes, Item, Material, RouteStep } from '../contracts/ports/item.ts';
-import { compileExpression } from './expression.ts';
-import itemSchema from './item.schema.json' with { type: 'json' };
+import type { Json, JsonObject, Party } from '../contracts/ports/envelope.ts';
+import type { Catalogue, Item, ItemVersion } from '../contracts/ports/item.ts';
+import { buildItem, checkItem, definitionText, versionOf, type WrittenItem } from './item-definition.ts';
+import { type Known, linkMistakes, nameMistakes, REGISTER } from './item-names.ts';
+import { type SampleFile, sampleMistakes } from './item-sample.ts';
 import { type Mistake, routeMistakes } from './route.ts';
 
-/** item.json as `item.schema.json` describes it: the item with its expressions still as text. */
-type Written<T> = T extends (...args: never[]) => unknown
-  ? string
-  : T extends object
-    ? { [K in keyof T]: Written<T[K]> }
-    : T;
-type WrittenItem = Written<Item>;
+/** The current items, and their definitions to be stored. */
+export interface LoadedCatalogue extends Catalogue {
+  readonly definitions: readonly ItemVersion[];
+}
 
 /** Every mistake of a catalogue at once, one line each: file, pointer, what is wrong. */
 export class CatalogueError extends Error {
@@ -26,36 +23,32 @@ export class CatalogueError extends Error {
   }
 }
 
-interface Known {
-  readonly parties?: ReadonlySet<Party> | readonly Party[];
-  readonly types?: CertificateTypes;
-}
-
-/** As a source: the certificates that our own cases made. */
-const REGISTER: Party = 'register';
-
-const check = compileSchema(itemSchema as Json, { names: 'shown' });
-
 /**
  * Reads `<folder>/<name>/item.json`, each with its mappings beside it (docs/items.md), and compiles every expression once.
  *
  * @param known.parties when given, a step or source of any other party is a mistake
  * @param known.types when given, a certificate of any other type, or a field that its type does not have, is a mistake
+ * @param known.contracts when given, expressions are held against them, and every item is tried on its sample cases
+ * @param known.offers when given, what a party does not take or offer is a mistake
  * @throws CatalogueError with every mistake of every item
  */
-export async function loadItems(folder: string, known: Known = {}): Promise<Catalogue> {
+export async function loadItems(folder: string, known: Known = {}): Promise<LoadedCatalogue> {
   const names = await itemFolders(folder);
   const read = await Promise.all(names.map((name) => readItem(path.join(folder, name), name, known)));
   const mistakes = read.flatMap((one) => one.mistakes);
-  const items = new Map<string, Item>();
-  for (const [at, { item }] of read.entries()) {
-    if (item === undefined) continue;
-    if (items.has(item.code)) mistakes.push(`${names[at]}/item.json /code: another item has this code too`);
-    items.set(item.code, item);
+  const codes = new Set<string>();
+  for (const [at, { code }] of read.entries()) {
+    if (code === undefined) continue;
+    if (codes.has(code)) mistakes.push(`${names[at]}/item.json /code: another item has this code too`);
+    codes.add(code);
   }
-  if (mistakes.length > 0) throw new CatalogueError(mistakes);
-  const list = [...items.values()];
-  return { get: (code) => items.get(code), list: () => list };
+  if (mistakes.length > 0) throw new CatalogueError([...new Set(mistakes)]);
+  const list = read.flatMap(({ item }) => item ?? []);
+  const items = new Map(list.map((item) => [item.code, item]));
+  const definitions = read.flatMap(({ item, definition }) =>
+    item === undefined || definition === undefined ? [] : [{ code: item.code, version: item.version, definition }],
+  );
+  return { get: (code) => items.get(code), list: () => list, definitions };
 }
 
 async function itemFolders(folder: string): Promise<readonly string[]> {
@@ -67,11 +60,14 @@ async function itemFolders(folder: string): Promise<readonly string[]> {
   return names.sort();
 }
 
-async function readItem(
-  folder: string,
-  name: string,
-  known: Known,
-): Promise<{ readonly item?: Item; readonly mistakes: string[] }> {
+interface ReadItem {
+  readonly code?: string;
+  readonly item?: Item;
+  readonly definition?: string;
+  readonly mistakes: readonly string[];
+}
+
+async function readItem(folder: string, name: string, known: Known): Promise<ReadItem> {
   const file = `${name}/item.json`;
   const mistakes: string[] = [];
   const mistaken = ({ pointer, words }: Mistake) => void mistakes.push(`${file} ${pointer}: ${words}`);
@@ -82,89 +78,57 @@ async function readItem(
   } catch (error) {
     return { mistakes: [`${file}: ${error instanceof SyntaxError ? `not JSON: ${error.message}` : 'cannot be read'}`] };
   }
-  for (const problem of check(json)) mistaken({ pointer: problem.pointer, words: problem.en });
+  for (const problem of checkItem(json)) mistaken({ pointer: problem.pointer, words: problem.en });
   // What is not of the right shape cannot be looked at any closer.
   if (mistakes.length > 0) return { mistakes };
 
   const written = json as unknown as WrittenItem;
   const mappings = await mappingFiles(folder);
-  for (const mistake of [...routeMistakes(written.route), ...itemMistakes(written, known)]) mistaken(mistake);
+  const sourceOf = (text: string): string | undefined => (text.endsWith('.jsonata') ? mappings.get(text) : text);
+  for (const mistake of [
+    ...routeMistakes(written.route),
+    ...itemMistakes(written, known),
+    ...linkMistakes(written, known),
+  ])
+    mistaken(mistake);
+  for (const { pointer, file: own, line, words } of nameMistakes(written, known, sourceOf))
+    mistakes.push(own === undefined ? `${file} ${pointer}: ${words}` : `${name}/${own} line ${line}: ${words}`);
 
+  let whole = true;
+  const named: { [file: string]: string } = {};
   /** Compiles the expression at a pointer; when it cannot, notes why, and the item is thrown away in the end. */
   function compile<T>(as: (name: string, source: string) => T, pointer: string, text: string): T {
     const isFile = text.endsWith('.jsonata');
-    const source = isFile ? mappings.get(text) : text;
+    const source = sourceOf(text);
     if (source === undefined) {
+      whole = false;
       mistaken({ pointer, words: `there is no file ${text} beside item.json` });
       return as(file, 'null');
     }
+    if (isFile) named[text] = source;
     const place = isFile ? `${name}/${text}` : `${file} ${pointer}`;
     try {
       return as(place, source);
     } catch (error) {
+      whole = false;
       mistakes.push(error instanceof Error ? error.message : String(error));
       return as(file, 'null');
     }
   }
-  const { holds, holders, hints, body, text } = compileExpression;
-
-  const material = ({ when, certificate, ...rest }: WrittenItem['materials'][number], at: number): Material => ({
-    ...rest,
-    ...(when === undefined ? {} : { when: compile(holds, `/materials/${at}/when`, when) }),
-    ...(certificate === undefined
-      ? {}
-      : {
-          certificate: {
-            type: certificate.type,
-            title: certificate.title,
-            sources: certificate.sources,
-            fields: certificate.fields,
-            ...(certificate.whenDown === undefined ? {} : { whenDown: certificate.whenDown }),
-            holders: compile(holders, `/materials/${at}/certificate/holders`, certificate.holders),
-            ...(certificate.hints === undefined
-              ? {}
-              : { hints: compile(hints, `/materials/${at}/certificate/hints`, certificate.hints) }),
-          },
-        }),
-  });
-  const step = ({ when, map, issues, ends, ...rest }: WrittenItem['route'][number], at: number): RouteStep => ({
-    ...rest,
-    ...(when === undefined ? {} : { when: compile(holds, `/route/${at}/when`, when) }),
-    map: compile(body, `/route/${at}/map`, map),
-    ...(issues === undefined
-      ? {}
-      : {
-          issues: issues.map((issue, nth) => ({
-            ...issue,
-            map: compile(body, `/route/${at}/issues/${nth}/map`, issue.map),
-          })),
-        }),
-    ...(ends === undefined
-      ? {}
-      : {
-          ends: ends.map((end, nth) => ({
-            type: end.type,
-            holders: compile(holders, `/route/${at}/ends/${nth}/holders`, end.holders),
-            ...(end.number === undefined
-              ? {}
-              : { number: compile(text, `/route/${at}/ends/${nth}/number`, end.number) }),
-          })),
-        }),
-  });
-  const item: Item = {
-    code: written.code,
-    title: written.title,
-    area: written.area,
-    owner: written.owner,
-    form: written.form,
-    promised: written.promised,
-    statutory: written.statutory,
-    basis: written.basis,
-    materials: written.materials.map(material),
-    route: written.route.map(step),
-    rules: written.rules.map((rule, at) => ({ ...rule, holds: compile(holds, `/rules/${at}/holds`, rule.holds) })),
-  };
-  return mistakes.length > 0 ? { mistakes } : { item, mistakes };
+  // Compiling it shows which files it names.
+  const unversioned = buildItem(written, '', compile);
+  const definition = definitionText({ item: withoutEditors(json as JsonObject), mappings: named });
+  const item: Item = { ...unversioned, version: versionOf(definition) };
+  if (known.contracts !== undefined) {
+    const samples = await sampleFiles(folder);
+    if (samples.length === 0)
+      mistakes.push(`${name}/samples: holds no sample case (<name>.json) that the item can be tried on`);
+    // An expression that does not compile fails on every sample.
+    for (const sample of whole ? samples : [])
+      for (const { file: own, pointer, words } of await sampleMistakes(item, written, sample, known))
+        mistakes.push(`${name}/${own}${pointer === '' ? '' : ` ${pointer}`}: ${words}`);
+  }
+  return { code: written.code, mistakes, ...(mistakes.length > 0 ? {} : { item, definition }) };
 }
 
 /** The mappings of an item by file name. */
@@ -173,6 +137,17 @@ async function mappingFiles(folder: string): Promise<ReadonlyMap<string, string>
   return new Map(
     await Promise.all(names.map(async (name) => [name, await readFile(path.join(folder, name), 'utf8')] as const)),
   );
+}
+
+async function sampleFiles(folder: string): Promise<readonly SampleFile[]> {
+  const own = path.join(folder, 'samples');
+  const names = (await readdir(own).catch(() => [])).filter((name) => name.endsWith('.json')).sort();
+  return Promise.all(names.map(async (name) => ({ name, text: await readFile(path.join(own, name), 'utf8') })));
+}
+
+/** `$schema` helps an editor, and is a path into this repository. */
+function withoutEditors({ $schema: _, ...item }: JsonObject): JsonObject {
+  return item;
 }
 
 /** What the schema cannot say of an item as a whole. */

@@ -24,6 +24,7 @@ export const HELP = `Onewindow 一窗总线
 
   npm start                serves                                  启动服务
   npm start -- --demo      serves, with demo apps and departments  演示模式
+  npm start -- --check     checks all configuration, serves not    只检查配置
   npm start -- --help      tells this                              显示本说明
 
 Environment, all optional 环境变量（均可省略）:
@@ -36,6 +37,7 @@ Environment, all optional 环境变量（均可省略）:
   LOG_LEVEL  error, warn, info or debug (info)                     日志级别
 `;
 
+export const wantsCheck = (argv: readonly string[]): boolean => argv.includes('--check');
 export const wantsHelp = (argv: readonly string[]): boolean => argv.includes('--help') || argv.includes('-h');
 
 type Env = { readonly [name: string]: string | undefined };
@@ -68,7 +70,8 @@ export async function loadSettings(env: Env, argv: readonly string[] = []): Prom
   const mistakes: string[] = [];
   // An empty variable is one that is not set, as compose files leave them.
   const set = FROM_ENV.flatMap(({ name, key, read }) => (env[name] ? [{ name, key, value: read(env[name]) }] : []));
-  for (const flag of argv) if (flag !== '--demo') mistakes.push(`${flag}: there is no such option; see --help`);
+  for (const flag of argv)
+    if (flag !== '--demo' && flag !== '--check') mistakes.push(`${flag}: there is no such option; see --help`);
 
   const written = [
     { folders: FOLDERS },

@@ -44,6 +44,7 @@ export interface Settings {
     readonly sweepMs: number;
     readonly stopMs: number;
     readonly askSweepMs: number;
+    readonly alarmAfterMs: number;
   };
   /** 0: no limit. */
   readonly rate: { readonly perMinute: number };

@@ -542,6 +542,20 @@ export interface EnvelopeCancel1 {
   reason: string;
 }
 /**
+ * by an operator who has found out whether the party has it; the reason is kept
+ */
+export interface EnvelopeSettle1 {
+  /**
+   * filed: the party has it; notThere: it has not, and it is sent again
+   */
+  outcome: 'filed' | 'notThere';
+  /**
+   * under which the party filed it; only with `filed`
+   */
+  number?: string;
+  reason: string;
+}
+/**
  * data of an event for others, docs/events.md
  */
 export interface EventCaseAccepted1 {

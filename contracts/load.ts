@@ -7,10 +7,14 @@ import type { JsonObject } from './ports/envelope.ts';
 const NAME = /^[a-z][a-z0-9-]*(\.[a-z][a-z0-9-]*)*@[1-9]\d{0,2}$/;
 
 /** Files of a schemas folder that are no contracts, each with its reason, one a line. */
-class ContractFileError extends Error {
+export class ContractFileError extends Error {
+  /** Each by its folder and file. */
+  readonly mistakes: readonly string[];
+
   constructor(folder: string, mistakes: readonly string[]) {
     super(`${folder}:\n${mistakes.map((mistake) => `  ${mistake}`).join('\n')}`);
     this.name = 'ContractFileError';
+    this.mistakes = mistakes.map((mistake) => `${folder}/${mistake}`);
   }
 }
 
@@ -21,16 +25,29 @@ class ContractFileError extends Error {
  * @throws ContractFileError with every file that is not such a contract
  */
 export async function loadContracts(folder: string): Promise<readonly PublishedContract[]> {
+  const { contracts, mistakes } = await readContracts(folder);
+  if (mistakes.length > 0) throw new ContractFileError(folder, mistakes);
+  return contracts;
+}
+
+/** The same, with the mistakes beside the contracts that have none: for whoever has more to check. `broken`: the names of those that have. */
+export async function readContracts(folder: string): Promise<{
+  readonly contracts: readonly PublishedContract[];
+  readonly broken: readonly string[];
+  readonly mistakes: readonly string[];
+}> {
   const files = (await filesIn(folder)).filter((file) => file.endsWith('.json')).sort();
   const mistakes: string[] = [];
   const contracts: PublishedContract[] = [];
+  const broken: string[] = [];
   for (const file of files) {
     const read = contractOf(file, await readFile(path.join(folder, file), 'utf8'));
-    if (typeof read === 'string') mistakes.push(`${file}: ${read}`);
-    else contracts.push(read);
+    if (typeof read === 'string') {
+      mistakes.push(`${file}: ${read}`);
+      broken.push(file.slice(0, -'.json'.length));
+    } else contracts.push(read);
   }
-  if (mistakes.length > 0) throw new ContractFileError(folder, mistakes);
-  return contracts;
+  return { contracts, broken, mistakes };
 }
 
 async function filesIn(folder: string): Promise<readonly string[]> {

@@ -33,12 +33,7 @@ export class MappingError extends Error {
  * @throws MappingError when the source is not JSONata or uses what is forbidden
  */
 export function compileMapping(name: string, source: string, functions: MappingFunctions = {}): Mapping {
-  let expression: jsonata.Expression;
-  try {
-    expression = jsonata(source, BOUNDS);
-  } catch (error) {
-    throw new MappingError(name, `not a mapping: ${words(error)}`, error);
-  }
+  const expression = parsed(name, source);
   refuseForbidden(name, expression.ast());
   return async (input, more) => {
     const known = more === undefined ? functions : { ...functions, ...more };
@@ -59,11 +54,75 @@ export function compileMapping(name: string, source: string, functions: MappingF
   };
 }
 
+function parsed(name: string, source: string): jsonata.Expression {
+  try {
+    return jsonata(source, BOUNDS);
+  } catch (error) {
+    throw new MappingError(name, `not a mapping: ${words(error)}`, error);
+  }
+}
+
+/**
+ * The names that a mapping gives as first argument to one of its functions, of two arguments: `$once("serial", …)`.
+ * @throws MappingError when the function is used in any other way, so that its names could not be known, or the source is not JSONata
+ */
+export function namesGivenTo(name: string, source: string, functionName: string): ReadonlySet<string> {
+  const found = new Set<string>();
+  const visit = (node: unknown): void => {
+    if (Array.isArray(node)) {
+      for (const part of node) visit(part);
+      return;
+    }
+    if (node === null || typeof node !== 'object') return;
+    const { type, value, procedure, arguments: given } = node as AstNode;
+    if (type === 'function' && isNamed(procedure, functionName)) {
+      const [first] = given ?? [];
+      if (given?.length !== 2 || first?.type !== 'string')
+        throw new MappingError(name, `$${functionName} takes a name in quotation marks and a value or function`);
+      found.add(String(first.value));
+      visit(given);
+      return;
+    }
+    if (type === 'variable' && value === functionName)
+      throw new MappingError(name, `$${functionName} can only be called, with a name in quotation marks`);
+    for (const part of Object.values(node)) visit(part);
+  };
+  visit(parsed(name, source).ast());
+  return found;
+}
+
+interface AstNode {
+  readonly type?: unknown;
+  readonly value?: unknown;
+  readonly procedure?: AstNode;
+  readonly arguments?: readonly AstNode[];
+}
+
+const isNamed = (node: AstNode | undefined, name: string): boolean => node?.type === 'variable' && node.value === name;
+
 /** JSONata decorates the arrays it makes and may return parts of its input: callers get JSON of their own. */
 function plain(value: unknown): Json | undefined {
   if (value === undefined) return undefined;
   if (value === null || typeof value !== 'object') return typeof value === 'function' ? undefined : (value as Json);
   return JSON.parse(JSON.stringify(value)) as Json;
+}
+
+/** A node of a mapping's syntax tree, as JSONata's `ast()` gives it. */
+export interface MappingNode {
+  readonly type: string;
+  readonly value?: unknown;
+  /** Of its end in the source, in characters. */
+  readonly position?: number;
+  readonly [part: string]: unknown;
+}
+
+/** The syntax tree of a source that compiles; undefined of one that does not. */
+export function mappingTree(source: string): MappingNode | undefined {
+  try {
+    return jsonata(source).ast() as unknown as MappingNode;
+  } catch {
+    return undefined;
+  }
 }
 
 function refuseForbidden(name: string, node: unknown): void {

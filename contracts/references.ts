@@ -67,6 +67,68 @@ function contains(document: JsonObject, schema: JsonObject): boolean {
   return found;
 }
 
+/** A part of a schema, and the schema that its references without a name speak of. */
+export interface SchemaPart {
+  readonly schema: JsonObject;
+  readonly document: JsonObject;
+}
+
+const SCALARS: ReadonlySet<Json> = new Set(['string', 'number', 'integer', 'boolean', 'null']);
+
+/**
+ * What a schema says of a field of its objects, lists being looked through: its parts; `open` where it may be there without being declared; undefined where
+ * it cannot be there.
+ */
+export function fieldOf(
+  part: SchemaPart,
+  name: string,
+  documents: readonly JsonObject[],
+): readonly SchemaPart[] | 'open' | undefined {
+  const parts = [...partsOf(part, documents, new Set())];
+  if (parts.length === 0) return 'open';
+  const found: SchemaPart[] = [];
+  for (const { schema, document } of parts) {
+    const { properties, patternProperties } = schema;
+    if (patternProperties !== undefined) return 'open';
+    const declared = Object.hasOwn(asObject(properties), name) ? asObject(properties)[name] : undefined;
+    if (declared === true) return 'open';
+    if (declared !== undefined && declared !== false) found.push({ schema: asObject(declared), document });
+  }
+  if (found.length > 0) return found;
+  const opened = parts.some(
+    ({ schema: { additionalProperties: more, items } }) => (more !== undefined && more !== false) || items === true,
+  );
+  if (opened) return 'open';
+  const speaks = parts.some(
+    ({ schema: { properties, additionalProperties, type, const: only, enum: some } }) =>
+      properties !== undefined ||
+      additionalProperties === false ||
+      only !== undefined ||
+      some !== undefined ||
+      isScalar(type),
+  );
+  return speaks ? undefined : 'open';
+}
+
+const isScalar = (type: Json | undefined): boolean =>
+  type !== undefined && (Array.isArray(type) ? type : [type]).every((each) => SCALARS.has(each));
+
+/** The schema itself, what it refers to and is composed of, and of a list what its elements are. Nothing where it refers to what is not there. */
+function* partsOf(part: SchemaPart, documents: readonly JsonObject[], seen: Set<JsonObject>): Generator<SchemaPart> {
+  const { schema, document } = part;
+  if (seen.has(schema)) return;
+  seen.add(schema);
+  yield part;
+  if (typeof schema.$ref === 'string') {
+    const target = resolveReference(schema.$ref, document, documents);
+    if (target === undefined) yield { schema: { additionalProperties: true }, document };
+    else yield* partsOf(target, documents, seen);
+  }
+  const { allOf = [], anyOf = [], oneOf = [], prefixItems = [], items = [], then = [], else: otherwise = [] } = schema;
+  for (const inner of [allOf, anyOf, oneOf, prefixItems, items, then, otherwise].flat())
+    yield* partsOf({ schema: asObject(inner), document }, documents, seen);
+}
+
 function asObject(value: Json | undefined): JsonObject {
   return value !== null && typeof value === 'object' && !Array.isArray(value) ? value : {};
 }

@@ -2,24 +2,27 @@ import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { loadParties } from '../adapters/load.ts';
-import { ManifestError } from '../adapters/manifest/manifest.ts';
+import { readParties } from '../adapters/load.ts';
 import { startSimulated } from '../adapters/simulated.ts';
 import { loadSimulators } from '../adapters/simulators.ts';
 import { calendar, deadline } from '../config/calendar.ts';
 import { loadCertificateTypes } from '../config/certificates.ts';
-import { CatalogueError, loadItems } from '../config/items.ts';
-import { HELP, loadSettings, SettingsError, wantsHelp } from '../config/load.ts';
+import { CatalogueError, type LoadedCatalogue, loadItems } from '../config/items.ts';
+import { HELP, loadSettings, SettingsError, wantsCheck, wantsHelp } from '../config/load.ts';
 import type { Settings } from '../config/settings.ts';
-import { loadContracts } from '../contracts/load.ts';
-import type { Adapter, PartyMeans } from '../contracts/ports/adapter.ts';
+import { compileStoredItem } from '../config/stored-item.ts';
+import { SchemaError } from '../contracts/compile.ts';
+import { readContracts } from '../contracts/load.ts';
+import type { Adapter, PartyFolder, PartyMeans } from '../contracts/ports/adapter.ts';
 import type { Bus } from '../contracts/ports/bus.ts';
 import type { Stale } from '../contracts/ports/certificate.ts';
 import { type Clock, wallClock } from '../contracts/ports/clock.ts';
-import { Unfit } from '../contracts/ports/contract.ts';
+import { type Contracts, type PublishedContract, Unfit } from '../contracts/ports/contract.ts';
 import type { Coordination } from '../contracts/ports/coordination.ts';
 import type { Party } from '../contracts/ports/envelope.ts';
-import type { Logger } from '../contracts/ports/logger.ts';
+import type { CertificateTypes } from '../contracts/ports/item.ts';
+import { type Logger, silent } from '../contracts/ports/logger.ts';
+import type { OnceValues } from '../contracts/ports/once-values.ts';
 import { EVERY_LANE, PUBLIC_EVENTS, type Store } from '../contracts/ports/store.ts';
 import { BrokerRefused } from './bus/connection.ts';
 import { EventRelay } from './bus/event-relay.ts';
@@ -39,6 +42,7 @@ import { makeIntake } from './intake/intake.ts';
 import { OwedMaterials } from './intake/owed.ts';
 import { makeLog } from './observe/log.ts';
 import { makeMetrics } from './observe/metrics.ts';
+import { CaseItems } from './routing/case-items.ts';
 import { makePublicEvents } from './routing/public-events.ts';
 import { makeRouting } from './routing/routing.ts';
 import { ClockInStep } from './store/clock-in-step.ts';
@@ -71,24 +75,26 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
   const inStep = settings.databaseUrl === undefined ? undefined : new ClockInStep(own);
   const clock = inStep ?? own;
   const log = means.log ?? makeLog({ level: settings.logLevel, clock });
-  const { folders, limits } = settings;
-
-  const published = await loadContracts(folders.schemas);
-  const parties = await loadParties(folders.adapters, new Set(published.map(({ name }) => name)));
-  const contracts = makeContracts([...published, ...parties.flatMap((party) => party.contracts)]);
-  const types = await loadCertificateTypes();
-  const catalogue = await loadItems(folders.items, { parties: parties.map(({ party }) => party), types });
+  const { limits } = settings;
   const hashOf = hashingHolders(settings.holderHashKey);
   // Settings are judged before anything is opened; the parties are called, and ask the store, only after that.
-  const shared: Pick<Coordination, 'claim' | 'unclaim' | 'keep' | 'kept' | 'reserve'> = {
+  const shared: Pick<Coordination, 'claim' | 'unclaim' | 'keep' | 'kept' | 'reserve'> & OnceValues = {
     claim: (...what) => store.claim(...what),
     unclaim: (...what) => store.unclaim(...what),
     keep: (...what) => store.keep(...what),
     kept: (...what) => store.kept(...what),
     reserve: (...what) => store.reserve(...what),
+    once: (...what) => store.once(...what),
+    onceValues: (...what) => store.onceValues(...what),
   };
   const sessions = sessionBook({ shared, clock, node: randomUUID(), key: settings.holderHashKey });
-  const connected = connect(parties, settings, { clock, log, sessions, numbers: shared });
+  const { connected, known, current, contracts, types } = await configured(settings, {
+    clock,
+    log,
+    sessions,
+    numbers: shared,
+    values: shared,
+  });
 
   // Where nobody can learn of anything, or wants to, nothing is written down for others.
   const tells = settings.amqpUrl !== undefined && settings.bus.events;
@@ -103,7 +109,9 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
     clock,
     log,
     publicly: publicEvents?.ofCase,
-    committed(lanes, stale) {
+    committed(lanes, stale, parked) {
+      for (const { id: envelope, party, reason } of parked)
+        log.error('parked: a person must look at it', { envelope, party, code: reason.code, reason: reason.en });
       delivery?.committed(lanes);
       if (lanes.includes(PUBLIC_EVENTS) || lanes.includes(EVERY_LANE)) events?.wake();
       for (const one of stale) void tellStale(one);
@@ -123,6 +131,19 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
     ]);
   }
   const store = means.aroundStore?.(opened) ?? opened;
+  const catalogue = new CaseItems({
+    catalogue: current,
+    store,
+    compile: (stored) => compileStoredItem(stored, known),
+    log,
+  });
+  try {
+    await store.keepItemVersions(current.definitions, clock.now());
+    await catalogue.prepare();
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
   const broker =
     settings.amqpUrl === undefined
       ? undefined
@@ -180,7 +201,7 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
     },
     settings: settings.delivery,
   });
-  const { departments, desk, sources, party } = delivery;
+  const { departments, desk, progress, sources, party } = delivery;
   const certificates = makeCertificates({
     sources,
     catalogue,
@@ -222,6 +243,7 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
     files: store,
     ledger: store,
     catalogue,
+    cases: store,
     hashOf,
     clock,
     log,
@@ -252,6 +274,7 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
     intake,
     departments,
     desk,
+    progress,
     reads: store,
     catalogue,
     certificates,
@@ -318,28 +341,114 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
   };
 }
 
-/** The parties that the settings name, each checked by its own manifest; every mistake of all of them at once. */
-function connect(folders: Awaited<ReturnType<typeof loadParties>>, { parties }: Settings, means: PartyMeans) {
+/** Mistakes of several kinds of files at once, one line each: file, place, what is wrong. */
+class ConfigurationError extends Error {
+  readonly mistakes: readonly string[];
+
+  constructor(mistakes: readonly string[]) {
+    super(`the configuration has mistakes:\n${mistakes.map((mistake) => `  ${mistake}`).join('\n')}`);
+    this.name = 'ConfigurationError';
+    this.mistakes = mistakes;
+  }
+}
+
+interface Configured {
+  readonly connected: ReturnType<PartyFolder['connect']>[];
+  readonly current: LoadedCatalogue;
+  readonly contracts: Contracts;
+  readonly types: CertificateTypes;
+  /** What items are held against. */
+  readonly known: Parameters<typeof compileStoredItem>[1];
+}
+
+/**
+ * Contracts, parties, certificate types, items, and what the settings say of the parties: read, and checked against each other, before anything is opened.
+ *
+ * @throws ConfigurationError with every mistake of all of them; SettingsError where only the settings have some
+ */
+async function configured({ folders, parties: settings, window }: Settings, means: PartyMeans): Promise<Configured> {
   const mistakes: string[] = [];
-  const connected = Object.entries(parties).flatMap(([name, settings]) => {
-    const folder = folders.find(({ party }) => party === name);
+  const published = await readContracts(folders.schemas);
+  mistakes.push(...published.mistakes.map((mistake) => `${path.basename(folders.schemas)}/${mistake}`));
+  const names = new Set([...published.contracts.map(({ name }) => name), ...published.broken]);
+  const read = await readParties(folders.adapters, names, published.contracts);
+  mistakes.push(...read.mistakes);
+  // Where a file is no contract at all, whoever refers to it would only be told the same again.
+  const contracts =
+    published.broken.length > 0
+      ? undefined
+      : compiled([...published.contracts, ...read.parties.flatMap((party) => party.contracts)], mistakes);
+  const types = await gathered(loadCertificateTypes(), mistakes);
+  const offers = new Map(read.parties.flatMap(({ party, offers }) => (offers === undefined ? [] : [[party, offers]])));
+  const known = { parties: read.names, offers, ...(contracts === undefined ? {} : { contracts }) };
+  const current = await gathered(
+    loadItems(folders.items, { ...known, ...(types === undefined ? {} : { types }) }),
+    mistakes,
+  );
+  const { connected, wrong } = connect(read, settings, means);
+  if (Object.keys(settings).length > 0 && !read.names.includes(window.party))
+    wrong.push(`window.party: ${noParty(read.names)}`);
+  if (mistakes.length > 0 || contracts === undefined || types === undefined || current === undefined)
+    throw new ConfigurationError([...mistakes, ...wrong]);
+  if (wrong.length > 0) throw new SettingsError(wrong);
+  return { connected, current, contracts, types, known };
+}
+
+/** All contracts; undefined, and the mistakes noted, when some cannot be used. */
+function compiled(published: readonly PublishedContract[], mistakes: string[]): Contracts | undefined {
+  try {
+    return makeContracts(published);
+  } catch (error) {
+    if (!(error instanceof SchemaError)) throw error;
+    mistakes.push(...error.message.split('\n'));
+    return undefined;
+  }
+}
+
+/** What is loaded; undefined, and the mistakes noted, when it has some. */
+async function gathered<T>(loading: Promise<T>, mistakes: string[]): Promise<T | undefined> {
+  try {
+    return await loading;
+  } catch (error) {
+    if (!(error instanceof CatalogueError)) throw error;
+    mistakes.push(...error.mistakes);
+    return undefined;
+  }
+}
+
+const noParty = (names: readonly Party[]): string => `there is no such party; there are ${names.join(', ')}`;
+
+/** The parties that the settings name, each checked by its own manifest; every mistake of all of them at once. */
+function connect(
+  { parties, names }: Pick<Awaited<ReturnType<typeof readParties>>, 'parties' | 'names'>,
+  settings: Settings['parties'],
+  means: PartyMeans,
+): { readonly connected: Configured['connected']; readonly wrong: string[] } {
+  const wrong: string[] = [];
+  const connected = Object.entries(settings).flatMap(([name, own]) => {
+    const folder = parties.find(({ party }) => party === name);
     if (folder === undefined) {
-      mistakes.push(
-        `parties.${name}: there is no such party; there are ${folders.map(({ party }) => party).join(', ')}`,
-      );
+      // What is wrong with one that cannot be read is told of its manifest.
+      if (!names.includes(name)) wrong.push(`parties.${name}: ${noParty(names)}`);
       return [];
     }
     try {
-      return [folder.connect(settings, { ...means, log: means.log.with({ party: name }) })];
+      return [folder.connect(own, { ...means, log: means.log.with({ party: name }) })];
     } catch (error) {
       if (!(error instanceof Unfit)) throw error;
-      for (const { pointer, en } of error.problems)
-        mistakes.push(`parties.${name}${pointer.replaceAll('/', '.')}: ${en}`);
+      for (const { pointer, en } of error.problems) wrong.push(`parties.${name}${pointer.replaceAll('/', '.')}: ${en}`);
       return [];
     }
   });
-  if (mistakes.length > 0) throw new SettingsError(mistakes);
-  return connected;
+  return { connected, wrong };
+}
+
+/** `npm start -- --check`: everything that a start would read, and nothing that it would open. */
+async function check(settings: Settings): Promise<string> {
+  const { connected, current } = await configured(settings, { clock: wallClock, log: silent });
+  await Promise.all(connected.map(({ adapter }) => adapter.close()));
+  const [items, parties] = [current.list().length, connected.length];
+  return `事项 ${items} 个、已配置部门 ${parties} 个，配置无误 / ${items} items, ${parties} parties: all is well`;
 }
 
 /** `npm start`: settings from the environment; SIGTERM and SIGINT stop it gracefully, a second one at once. */
@@ -350,6 +459,10 @@ async function main(): Promise<void> {
     return;
   }
   const loaded = await loadSettings(process.env, argv);
+  if (wantsCheck(argv)) {
+    console.log(await check(loaded));
+    return;
+  }
   // The demo brings its own departments where the settings name none.
   const simulated =
     loaded.demo && Object.keys(loaded.parties).length === 0
@@ -377,7 +490,7 @@ async function main(): Promise<void> {
 if (process.argv[1] !== undefined && path.resolve(process.argv[1]) === fileURLToPath(import.meta.url)) {
   main().catch((error: unknown) => {
     // What a person wrote is mended by a person: the sentences, not a stack.
-    const written = [SettingsError, CatalogueError, ManifestError, BrokerRefused, NotOpened, NotListening].some(
+    const written = [SettingsError, CatalogueError, ConfigurationError, BrokerRefused, NotOpened, NotListening].some(
       (kind) => error instanceof kind,
     );
     console.error(written ? (error as Error).message : error);

@@ -43,7 +43,10 @@ const makeHousingConstruction: MakeSimulator = () => {
         return json({
           code: '00',
           msg: '成功',
-          datas: filing === undefined ? '[]' : JSON.stringify([row(filing.number)]),
+          datas:
+            filing === undefined
+              ? '[]'
+              : JSON.stringify([{ ...row(filing.number), ...checked(filing.content as JsonObject) }]),
         });
       }
       case 'Wq5sMf1Hk7Pz9Ba3.htm':
@@ -147,6 +150,12 @@ const makeHousingConstruction: MakeSimulator = () => {
 export default makeHousingConstruction;
 
 const row = (number: string): JsonObject => ({ hyxh: number, barq: '2026-11-20', zjjg: '1' });
+
+/** Which contract a check was of. */
+function checked({ htbh = '', bdcdyh = '', cjje = '', cmr = [], msr = [] }: JsonObject): JsonObject {
+  const numbers = (people: Json): Json => [people].flat().map((one) => ({ zjhm: (one as JsonObject).zjhm ?? '' }));
+  return { htbh, bdcdyh, cjje, cmr: numbers(cmr), msr: numbers(msr) };
+}
 
 /** Their library holds a filing for whoever is asked about with an online contract. */
 function certificate({ htbh = '', xm = '', zjhm = '' }: JsonObject): JsonObject {

@@ -60,18 +60,18 @@ export async function callOnce(
   call: WireCall,
   input: Input,
   line: Line,
-  means: { readonly signal: AbortSignal; readonly traceparent: string },
+  means: { readonly signal: AbortSignal; readonly traceparent: string; readonly functions: MappingFunctions },
 ): Promise<Outcome> {
   const { send, read, write } = call;
   const { settings } = input;
-  const body = await mapped(() => send.map(input, line.functions));
+  const body = await mapped(() => send.map(input, means.functions));
   const rendered = render(send, body);
   const sealed =
     send.seal === undefined
       ? undefined
       : object(
           await mapped(
-            () => send.seal?.({ ...input, text: rendered.text, body }, line.functions) ?? Promise.resolve(undefined),
+            () => send.seal?.({ ...input, text: rendered.text, body }, means.functions) ?? Promise.resolve(undefined),
           ),
         );
   const text = typeof sealed?.text === 'string' ? sealed.text : rendered.text;

@@ -25,6 +25,7 @@ export async function takePush(
   call: Call,
 ): Promise<RawReply> {
   const base = { ...caller.base(), replies: {} };
+  const { functions } = caller.line;
   let seen: object = base;
   try {
     const text = decodeText(request.body, callback.read.encoding);
@@ -39,7 +40,7 @@ export async function takePush(
     const contentType = headers['content-type'] ?? '';
     const rule = classify(callback.rules, { status: 200, contentType, root, reply });
     if (rule === undefined) throw unfit('unclassified', '推送内容不符合任何已知规则', 'the push fits no rule');
-    const done: Done = { as: rule.as, rule, reply, retryAfterMs: undefined, write: false, input };
+    const done: Done = { as: rule.as, rule, reply, retryAfterMs: undefined, write: false, input, functions };
     if (done.as === 'duplicate') throw caller.meanings.fault(done);
     if (done.as === 'changed') {
       for (const change of changesOf(await made(() => expected(callback.changed)(input, caller.line.functions))))

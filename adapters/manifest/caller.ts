@@ -3,20 +3,24 @@ import type { Mapping, MappingFunctions } from '../../contracts/mapping.ts';
 import type { Call, PartyMeans } from '../../contracts/ports/adapter.ts';
 import type { Json, JsonObject, Millis } from '../../contracts/ports/envelope.ts';
 import { Fault } from '../../contracts/ports/fault.ts';
+import type { OnceValues } from '../../contracts/ports/once-values.ts';
 import { httpWire } from '../wire/http.ts';
 import { frameWire } from '../wire/tcp-frame.ts';
 import type { Meaning } from './answers.ts';
 import { callOnce, type Input, type Line } from './call.ts';
 import type { Login, Manifest, WireCall } from './manifest.ts';
 import { type Done, Meanings, objectOf } from './meaning.ts';
+import { onceFor, valuesInMemory } from './once.ts';
 import { ending, Session, type SessionPolicy } from './session.ts';
 import { sharedSequences } from './shared-sequence.ts';
 import { SharedSession } from './shared-session.ts';
-import { sequences } from './times.ts';
+import { type Sequence, sequences } from './times.ts';
 
 /** Of an operation: who it is about, and nothing that a call adds by itself. */
 export type About = Pick<Input, 'envelope' | 'number' | 'query' | 'certificate' | 'document' | 'claim'>;
 type Means = Pick<Call, 'signal' | 'traceparent'>;
+/** And what the mappings of one operation may call beside what all may. */
+type OperationMeans = Means & { readonly operation: MappingFunctions };
 
 /** Makes a manifest's calls over one line, each with a session that holds. Remembers nothing but that session. */
 export class Caller {
@@ -26,23 +30,26 @@ export class Caller {
   readonly #settings: JsonObject;
   readonly #session: Session | undefined;
   readonly #shared: SharedSession | undefined;
+  readonly #sequence: Sequence;
+  readonly #values: OnceValues;
   readonly #closing = new AbortController();
 
   constructor(
     manifest: Manifest,
     settings: JsonObject,
     { concurrency, connectMs, deadlineMs }: Manifest['terms'],
-    { clock, log, sessions, numbers }: PartyMeans,
+    { clock, log, sessions, numbers, values }: PartyMeans,
   ) {
     this.#manifest = manifest;
     this.#settings = settings;
     const { party, wire, session, title } = manifest;
-    const sequence = numbers === undefined ? sequences(clock) : sharedSequences(party, clock, numbers);
+    this.#sequence = numbers === undefined ? sequences(clock) : sharedSequences(party, clock, numbers);
+    this.#values = values ?? valuesInMemory();
     this.line = {
       http: wire.kind === 'http' ? httpWire({ sockets: concurrency * 4 }) : undefined,
       frame: wire.kind === 'tcp-frame' ? frameWire(wire) : undefined,
       connectMs,
-      functions: { sequence } as unknown as MappingFunctions,
+      functions: { sequence: (digits: number) => this.#sequence(digits) } as unknown as MappingFunctions,
       clock,
       log,
       skewMs: 0,
@@ -84,8 +91,13 @@ export class Caller {
   /** Calls in order, each but the last `filed`; resolves to the first that is not, or the last. @throws Fault when that is none of `ends` */
   async run(names: readonly string[], about: About, means: Means, ends: readonly Meaning[]): Promise<Done> {
     const replies: JsonObject = {};
+    const { envelope } = about;
+    const { clock, log } = this.line;
+    const once =
+      envelope === undefined ? {} : { once: onceFor(String(envelope.id), { values: this.#values, clock, log }) };
+    const own = { ...means, operation: once as unknown as MappingFunctions };
     for (const [at, name] of names.entries()) {
-      const done = await this.#inSession(this.#call(name), { ...about, replies: { ...replies } }, means);
+      const done = await this.#inSession(this.#call(name), { ...about, replies: { ...replies } }, own);
       if (done.as !== 'filed' || at === names.length - 1) {
         if (ends.includes(done.as)) return done;
         throw this.meanings.fault(done);
@@ -110,7 +122,7 @@ export class Caller {
    * A session lost on the way is fetched anew, and the call repeated, once. One that another node fetched may have been lost since: then once more, after a
    * log-in of our own.
    */
-  async #inSession(call: WireCall, input: About & Pick<Input, 'replies'>, means: Means): Promise<Done> {
+  async #inSession(call: WireCall, input: About & Pick<Input, 'replies'>, means: OperationMeans): Promise<Done> {
     const session = this.#session;
     if (session === undefined) return this.#exchange(call, input, undefined, means);
     for (let attempt = 1; ; attempt += 1) {
@@ -130,11 +142,15 @@ export class Caller {
     call: WireCall,
     given: About & Pick<Input, 'replies'>,
     session: JsonObject | undefined,
-    means: Means,
+    means: OperationMeans,
   ): Promise<Done> {
     const input: Input = { ...given, ...this.base(), ...(session === undefined ? {} : { session }) };
-    const outcome = await callOnce(call, input, this.line, means);
-    return { ...outcome, write: call.write, input: { ...input, reply: outcome.reply } };
+    // Of the day that the message is made on, also when midnight passes while it is made.
+    const at = input.now - this.line.skewMs;
+    const sequence = (digits: number) => this.#sequence(digits, at);
+    const functions = { sequence, ...means.operation } as unknown as MappingFunctions;
+    const outcome = await callOnce(call, input, this.line, { ...means, functions });
+    return { ...outcome, write: call.write, input: { ...input, reply: outcome.reply }, functions };
   }
 
   /** Bounded by its own deadline: those who wait for it may have less time left, or more. */
@@ -142,7 +158,7 @@ export class Caller {
     const own = new AbortController();
     const stop = this.line.clock.after(deadlineMs, () => own.abort());
     // A log-in belongs to no case, so it has no trace.
-    const means = { signal: AbortSignal.any([own.signal, this.#closing.signal]), traceparent: '' };
+    const means = { signal: AbortSignal.any([own.signal, this.#closing.signal]), traceparent: '', operation: {} };
     try {
       if (renew !== undefined && before !== undefined && (await this.#stillRenews(renew.while, before))) {
         try {
@@ -172,7 +188,7 @@ export class Caller {
   async #fetched(
     { calls, map }: { readonly calls: readonly string[]; readonly map: Mapping },
     before: JsonObject | undefined,
-    means: Means,
+    means: OperationMeans,
   ): Promise<JsonObject> {
     const replies: { [name: string]: Json } = {};
     let done: Done | undefined;

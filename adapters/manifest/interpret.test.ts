@@ -64,7 +64,8 @@ describe('a manifest, interpreted', () => {
     far.says('/taste', { means: 'filed', words: 'good' });
     far.says('/bake', { means: 'filed', number: 'L1', slices: '12' });
   });
-  const deliver = (body?: JsonObject, contract?: string) => adapter.deliver(envelope(contract, body), call());
+  const deliver = (body?: JsonObject, contract?: string, more: Partial<Call> = {}) =>
+    adapter.deliver(envelope(contract, body), { ...call(), ...more });
   const inquire = (contract?: string) => adapter.inquire?.(envelope(contract), call());
 
   describe('deliver', () => {
@@ -231,12 +232,13 @@ describe('a manifest, interpreted', () => {
     });
   });
 
-  describe('a duplicate', () => {
+  describe('a duplicate of what was sent before', () => {
+    const again = (contract?: string) => deliver(undefined, contract, { attempt: 2 });
     beforeEach(() => far.says('/bake', { means: 'duplicate', words: '已存在' }));
 
     test('is success: what they answered then is asked for', async () => {
       far.says('/look', { means: 'filed', number: 'L1', slices: '12' });
-      assert.deepEqual(await deliver(), {
+      assert.deepEqual(await again(), {
         number: 'L1',
         duplicate: true,
         answer: { outcome: 'done', result: { slices: '12' } },
@@ -245,14 +247,14 @@ describe('a manifest, interpreted', () => {
 
     test('they refused it then: the refusal is its answer', async () => {
       far.says('/look', { means: 'refused', code: 'R7', words: 'no flour' });
-      const { answer } = await deliver();
+      const { answer } = await again();
       assert.equal(answer?.outcome, 'refused');
     });
 
     test('and then they do not know our key: a person has to look, for no answer would ever come', async () => {
       far.says('/look', { means: 'none' });
       for (const contract of ['bakery.loaf@1', 'bakery.cake@1']) {
-        const fault = await faultOf(() => deliver({}, contract));
+        const fault = await faultOf(() => again(contract));
         assert.deepEqual(told(fault), ['malformed', false, true]);
         assert.match(fault.reason.zh, /已存在/);
       }
@@ -261,7 +263,7 @@ describe('a manifest, interpreted', () => {
     test('and then they cannot be asked: it has arrived, and whoever comes next asks first', async () => {
       for (const says of ['hangUp', page('', 'text/plain', 500), { means: 'busy' }, { means: 'what?' }] as const) {
         far.says('/look', says);
-        const fault = await faultOf(() => deliver());
+        const fault = await faultOf(() => again());
         assert.equal(fault.maybeArrived, true, fault.message);
         assert.notEqual(fault.kind, 'unreachable');
       }

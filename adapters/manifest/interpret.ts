@@ -1,7 +1,15 @@
 import { compileSchema } from '../../contracts/compile.ts';
-import type { Adapter, Connected, PartyFacts, PartyMeans, Terms } from '../../contracts/ports/adapter.ts';
+import type {
+  Adapter,
+  Connected,
+  Deliverable,
+  PartyFacts,
+  PartyMeans,
+  PartyOffers,
+  Terms,
+} from '../../contracts/ports/adapter.ts';
 import { type Problem, Unfit } from '../../contracts/ports/contract.ts';
-import type { Json, JsonObject } from '../../contracts/ports/envelope.ts';
+import type { ContractName, Json, JsonObject, Millis } from '../../contracts/ports/envelope.ts';
 import { takePush } from './callback.ts';
 import { Caller } from './caller.ts';
 import { type Manifest, termsProblems } from './manifest.ts';
@@ -12,18 +20,18 @@ import { Operations } from './operations.ts';
  * @throws Unfit with every problem of the settings at once
  */
 export function interpret(manifest: Manifest, given: Json, means: PartyMeans): Connected {
-  const { settings, terms } = deployed(manifest, given);
+  const { settings, terms, settleMs } = deployed(manifest, given);
   return {
-    facts: factsOf(manifest, terms),
+    facts: factsOf(manifest, terms, settleMs),
     adapter: offered(manifest, new Caller(manifest, settings, terms, means)),
   };
 }
 
-/** The settings with their defaults, and the terms with what this deployment changes of them. */
+/** The settings with their defaults, and the terms with what this deployment changes of them; `settleMs` only where this deployment gives one. */
 function deployed(
   manifest: Manifest,
   given: Json,
-): { readonly settings: JsonObject; readonly terms: Manifest['terms'] } {
+): { readonly settings: JsonObject; readonly terms: Manifest['terms']; readonly settleMs: Millis | undefined } {
   const object = given !== null && typeof given === 'object' && !Array.isArray(given);
   const { terms: over = {}, ...own } = object ? (structuredClone(given) as JsonObject) : {};
   const check = compileSchema(manifest.settings, { defaults: true, names: 'shown' });
@@ -36,7 +44,8 @@ function deployed(
     const words = { zh: `部门 ${manifest.party} 的配置有误`, en: `the settings of ${manifest.party} have mistakes` };
     throw new Unfit(422, 'partySettings', words, problems);
   }
-  return { settings: own, terms };
+  const { settleMs } = over as Partial<Manifest['terms']>;
+  return { settings: own, terms, settleMs };
 }
 
 /** What the manifest is excused from as idempotent, a deployment cannot take back. */
@@ -53,14 +62,35 @@ function cannotBeAsked({ deliver, inquire }: Manifest): readonly Problem[] {
   ];
 }
 
-function factsOf(manifest: Manifest, { connectMs: _, ...terms }: Manifest['terms']): PartyFacts {
-  const { party, title, owner, version, deliver, queries, certificates, documents, verify, callback } = manifest;
+/** @param deployedSettleMs a deployment's own, which goes before those of the manifest */
+function factsOf(
+  manifest: Manifest,
+  { connectMs: _, settleMs: settleMsOfAll, ...terms }: Manifest['terms'],
+  deployedSettleMs: Millis | undefined,
+): PartyFacts {
+  const { party, title, owner, version, inquire, certificates, documents, verify, callback } = manifest;
+  const settling = (contract: ContractName): Pick<Deliverable, 'settleMs'> => {
+    const asked = inquire[contract];
+    return asked === undefined ? {} : { settleMs: deployedSettleMs ?? asked.settleMs ?? settleMsOfAll };
+  };
+  const offers = offersOf(manifest);
   return {
     party,
     title,
     owner,
     version,
     terms: terms satisfies Terms,
+    ...offers,
+    delivers: offers.delivers.map((one) => ({ ...one, ...settling(one.contract) })),
+    documents: documents['*'] === undefined ? Object.keys(documents) : Object.keys(certificates),
+    verifies: verify !== undefined,
+    takesCallbacks: callback !== undefined,
+  };
+}
+
+/** What a party takes and answers, whatever its deployment's settings are. */
+export function offersOf({ deliver, queries, certificates }: Manifest): PartyOffers {
+  return {
     delivers: Object.entries(deliver).map(([contract, { result, replies }]) => ({ contract, result, replies })),
     queries: Object.entries(queries).map(([name, { title: words, request, reply }]) => ({
       name,
@@ -69,9 +99,6 @@ function factsOf(manifest: Manifest, { connectMs: _, ...terms }: Manifest['terms
       reply,
     })),
     certificates: Object.keys(certificates),
-    documents: documents['*'] === undefined ? Object.keys(documents) : Object.keys(certificates),
-    verifies: verify !== undefined,
-    takesCallbacks: callback !== undefined,
   };
 }
 

@@ -290,6 +290,105 @@ describe('a manifest is checked whole when it is read', () => {
     }
   });
 
+  test('a value of an envelope is fixed only where there is an envelope: every other place is told', async () => {
+    const once = '$once("serial", 1)';
+    const inBakery = await mistaken('bakery', (manifest) => {
+      for (const call of ['menu', 'licence', 'ping']) at(manifest, 'calls', call, 'send').map = once;
+      at(manifest, 'calls', 'taste', 'read').open = once;
+      at(manifest, 'operations', 'queries', 'menu').answer = once;
+      at(manifest, 'operations', 'certificates', '11100000000013127D001').answer = once;
+      for (const part of ['verify', 'about', 'answer']) at(manifest, 'operations', 'collect', 'callback')[part] = once;
+      at(manifest, 'operations', 'collect', 'callback', 'reply').text = once;
+    });
+    assert.deepEqual(inBakery.map((mistake) => mistake.split(': ')[0]).sort(), [
+      '/calls/taste/read/open',
+      '/operations/certificates/11100000000013127D001/answer',
+      '/operations/certificates/11100000000013127D001/calls/0',
+      '/operations/collect/callback/about',
+      '/operations/collect/callback/answer',
+      '/operations/collect/callback/reply/text',
+      '/operations/collect/callback/verify',
+      '/operations/probe/calls/0',
+      '/operations/queries/menu/answer',
+      '/operations/queries/menu/calls/0',
+    ]);
+    const inLogIn = await mistaken('dairy', (manifest) => {
+      at(manifest, 'calls', 'login', 'send').seal = `{"headers": {"x": ${once}}}`;
+      at(manifest, 'session', 'login').map = once;
+    });
+    assert.deepEqual(inLogIn.map((mistake) => mistake.split(': ')[0]).sort(), [
+      '/session/login/calls/0',
+      '/session/login/map',
+    ]);
+    const inArchive = await mistaken('archive', (manifest) => {
+      at(manifest, 'operations', 'documents', '*').base64 = once;
+      at(manifest, 'operations', 'verify').answer = once;
+    });
+    assert.deepEqual(inArchive.map((mistake) => mistake.split(': ')[0]).sort(), [
+      '/operations/documents/*/base64',
+      '/operations/verify/answer',
+    ]);
+    const everywhere = await mistaken('mill', (manifest) => {
+      for (const [operation, parts] of [
+        ['deliver', ['number']],
+        ['inquire', ['number', 'answer', 'same']],
+      ] as const)
+        for (const part of parts) at(manifest, 'operations', operation, 'mill.grind@1')[part] = once;
+      for (const part of ['answer', 'at', 'dedupe'])
+        at(manifest, 'operations', 'collect', 'ask', 'mill.grind@1')[part] = once;
+    });
+    assert.deepEqual(everywhere, [], 'and all that is about an envelope may');
+  });
+
+  test('the names of such values are known when the manifest is read, and few', async () => {
+    for (const source of [
+      '$once(envelope.id, 1)',
+      '$once("serial")',
+      '$once("serial", 1, 2)',
+      '"serial" ~> $once(1)',
+      '($f := $once; $f("serial", 1))',
+      '($once := function($a, $b) {1}; 1)',
+      '$map([1], $once)',
+      '$once("流水号", 1)',
+      `$once("${'x'.repeat(41)}", 1)`,
+      '{"a": [{"b": $once("", 1)}]}',
+    ]) {
+      const told = await mistaken('mill', (manifest) => {
+        at(manifest, 'calls', 'store', 'send').map = source;
+      });
+      assert.equal(told.length, 1, `${source}: ${told.join('; ')}`);
+      assert.match(told[0] ?? '', /^\/calls\/store\/send\/map: .*\$once/, source);
+    }
+    // Two more come from the inquiry.
+    const many = await mistaken('mill', (manifest) => {
+      const values = Array.from({ length: 15 }, (_, n) => `$once("name-${n}", 1)`);
+      at(manifest, 'calls', 'store', 'send').map = `[${values.join(', ')}]`;
+    });
+    assert.deepEqual(many, [
+      '/operations/deliver/mill.store@1: $once fixes 17 values of it, and at most 16 are kept',
+      '/operations/deliver/mill.sift@1: $once fixes 17 values of it, and at most 16 are kept',
+    ]);
+  });
+
+  test('a rest before "unknown" is believed is between nothing and a day, and a comparison is a mapping', async () => {
+    const told = await mistaken('mill', (manifest) => {
+      at(manifest, 'operations', 'inquire', 'mill.grind@1').settleMs = -1;
+      at(manifest, 'operations', 'inquire', 'mill.sift@1').settleMs = 86_400_001;
+      at(manifest, 'operations', 'inquire', 'mill.store@1').same = true;
+      at(manifest, 'terms').settleMs = '1m';
+    });
+    assert.deepEqual(told.map((mistake) => mistake.split(': ')[0]).sort(), [
+      '/operations/inquire/mill.grind@1/settleMs',
+      '/operations/inquire/mill.sift@1/settleMs',
+      '/operations/inquire/mill.store@1/same',
+      '/terms/settleMs',
+    ]);
+    const [mistake] = await mistaken('mill', (manifest) => {
+      at(manifest, 'operations', 'inquire', 'mill.grind@1').same = 'reply.a = ';
+    });
+    assert.match(mistake ?? '', /^\/operations\/inquire\/mill.grind@1\/same: not a mapping/);
+  });
+
   test('no YAML, no object, and the mistakes of several folders at once', async () => {
     write('bakery', 'a: [1, 2\nb: }');
     write('dairy', '');

@@ -1,11 +1,12 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { parseDocument } from 'yaml';
 import { compileSchema } from '../../contracts/compile.ts';
-import { compileMapping, type Mapping, type MappingFunctions } from '../../contracts/mapping.ts';
+import { compileMapping, type Mapping, type MappingFunctions, namesGivenTo } from '../../contracts/mapping.ts';
 import type { Terms } from '../../contracts/ports/adapter.ts';
 import type { Problem } from '../../contracts/ports/contract.ts';
-import type { ContractName, Json, JsonObject, Party, Words } from '../../contracts/ports/envelope.ts';
+import type { ContractName, Json, JsonObject, Millis, Party, Words } from '../../contracts/ports/envelope.ts';
+import { MOST_VALUE_NAMES } from '../../contracts/ports/once-values.ts';
 import type { Encoding, OnLoss } from '../wire/text/encoding.ts';
 import type { FixedLayout } from '../wire/text/fixed.ts';
 import type { FrameOptions } from '../wire/wire.ts';
@@ -20,7 +21,11 @@ export interface Manifest {
   readonly version: string;
   /** JSON Schema of the deployment's settings. */
   readonly settings: JsonObject;
-  readonly terms: Terms & { readonly connectMs: number };
+  readonly terms: Terms & {
+    readonly connectMs: number;
+    /** For inquiries that have none of their own. */
+    readonly settleMs: Millis;
+  };
   readonly wire: { readonly kind: 'http' } | ({ readonly kind: 'tcp-frame' } & FrameOptions);
   readonly calls: { readonly [name: string]: WireCall };
   readonly session: Login | undefined;
@@ -86,12 +91,18 @@ export interface FileOf {
   readonly calls: readonly string[];
   readonly base64: Mapping | undefined;
 }
-export interface Inquire {
+export interface Filed {
   readonly calls: readonly string[];
   readonly number: Mapping | undefined;
   readonly answer: Mapping | undefined;
 }
-export interface Deliver extends Inquire {
+export interface Inquire extends Filed {
+  /** Whether the record they show is of the envelope's case; nothing: it cannot be told. */
+  readonly same: Mapping | undefined;
+  /** Instead of the terms'. */
+  readonly settleMs: Millis | undefined;
+}
+export interface Deliver extends Filed {
   readonly replies: 'atOnce' | 'later' | 'never';
   readonly result: ContractName | null;
 }
@@ -160,20 +171,37 @@ const USUAL = {
   backoffMs: { first: 1_000, max: 300_000 },
   breaker: { failures: 5, windowMs: 30_000, openMs: 15_000 },
   askAfterMs: [],
+  settleMs: 60_000,
 } as const satisfies Manifest['terms'];
 
+/** A look at a manifest's mappings as they are written; whatever is wrong is told by its place. */
+export type LookCloser = (given: {
+  readonly written: ManifestAsWritten;
+  /** That mappings may call, besides JSONata's own. */
+  readonly functions: ReadonlySet<string>;
+  /** The text of an expression; undefined when its file is not there. */
+  readonly sourceOf: (text: string) => string | undefined;
+  readonly wrong: (place: string, words: string) => void;
+  /** The same of a line in a file of the folder, which several places may name. */
+  readonly wrongIn: (mapping: string, line: number, words: string) => void;
+}) => void;
+
 const MIB = 1_048_576;
+/** Of a value that `$once` fixes. */
+const VALUE_NAME = /^[A-Za-z][A-Za-z0-9-]{0,39}$/;
 
 /**
  * Reads `<folder>/manifest.yaml` and compiles every expression in it.
  * @param functions gives the functions its mappings may call, from its own code tables
  * @param contracts those of its `schemas/`, and whatever else is published
+ * @param lookCloser what else is looked at in a manifest that is right by itself
  * @throws ManifestError with every mistake
  */
 export function readManifest(
   folder: string,
   functions: (codes: CodeTables) => MappingFunctions,
   contracts: ReadonlySet<ContractName>,
+  lookCloser?: LookCloser,
 ): Manifest {
   const file = `${path.basename(folder)}/manifest.yaml`;
   const mistakes: string[] = [];
@@ -201,10 +229,18 @@ export function readManifest(
     if (!Object.hasOwn((written.settings.properties ?? {}) as JsonObject, name))
       wrong('/settings/properties', `this wire needs the setting ${name}`);
   const known = functions(written.codes ?? {});
-  const mapping = (place: string, text: string): Mapping => {
+  const mapping = (place: string, text: string, values?: Set<string>): Mapping => {
     const isFile = text.endsWith('.jsonata');
     try {
-      return compileMapping(`${file} ${place}`, isFile ? readFileSync(path.join(folder, text), 'utf8') : text, known);
+      const source = isFile ? readFileSync(path.join(folder, text), 'utf8') : text;
+      const compiled = compileMapping(`${file} ${place}`, source, known);
+      for (const name of namesGivenTo(`${file} ${place}`, source, 'once')) {
+        if (values === undefined) wrong(place, `$once fixes a value of an envelope, and there is none here (${name})`);
+        else if (!VALUE_NAME.test(name))
+          wrong(place, `$once: "${name}" is no name: a letter, then up to 39 letters, digits or hyphens`);
+        else values.add(name);
+      }
+      return compiled;
     } catch (error) {
       mistakes.push(
         isFile && (error as NodeJS.ErrnoException).code === 'ENOENT'
@@ -214,8 +250,16 @@ export function readManifest(
       return async () => undefined;
     }
   };
-  const optional = (place: string, text: string | undefined): Mapping | undefined =>
-    text === undefined ? undefined : mapping(place, text);
+  const optional = (place: string, text: string | undefined, values?: Set<string>): Mapping | undefined =>
+    text === undefined ? undefined : mapping(place, text, values);
+  /** What `$once` fixes in the requests of a call. */
+  const valuesOfCall = new Map<string, Set<string>>();
+  const valuesOfContract = new Map<ContractName, Set<string>>();
+  const valuesOf = <K>(table: Map<K, Set<string>>, key: K): Set<string> => {
+    const values = table.get(key) ?? new Set<string>();
+    table.set(key, values);
+    return values;
+  };
   const layout = (place: string, name: string | undefined, as: Read['as']): FixedLayout | undefined => {
     if (as !== 'fixed') return undefined;
     const found = written.layouts?.[name ?? ''];
@@ -229,8 +273,17 @@ export function readManifest(
     return found ?? [];
   };
   /** Only the last call of a delivery may have an effect: what comes before it is repeated, and a question is asked again at will. */
-  const named = (place: string, calls: readonly string[], ends: 'write' | 'file' | 'reply' = 'reply') => {
+  const named = (
+    place: string,
+    calls: readonly string[],
+    { ends = 'reply', values }: { readonly ends?: 'write' | 'file' | 'reply'; readonly values?: Set<string> } = {},
+  ) => {
     for (const [at, name] of calls.entries()) {
+      for (const value of valuesOfCall.get(name) ?? []) {
+        if (values === undefined)
+          wrong(`${place}/${at}`, `${name} uses $once("${value}", …), which is of an envelope, and there is none here`);
+        else values.add(value);
+      }
       const last = at === calls.length - 1;
       const mayWrite = ends === 'write' && last;
       const call = written.calls[name];
@@ -303,8 +356,8 @@ export function readManifest(
         onLoss: send.onLoss ?? 'refuse',
         contentType: send.contentType,
         layout: layout(`${place}/send/layout`, send.layout, send.as),
-        map: mapping(`${place}/send/map`, send.map),
-        seal: optional(`${place}/send/seal`, send.seal),
+        map: mapping(`${place}/send/map`, send.map, valuesOf(valuesOfCall, name)),
+        seal: optional(`${place}/send/seal`, send.seal, valuesOf(valuesOfCall, name)),
       },
       read: reading(`${place}/read`, read),
       rules: rules(`${place}/answers`, answers),
@@ -342,31 +395,36 @@ export function readManifest(
         wrong(place, 'who never replies has no `result` and no `answer`');
       if (!terms.idempotent && operations.inquire?.[name] === undefined)
         wrong(place, 'a party that is not idempotent must be asked after silence: `inquire` is missing');
+      const values = valuesOf(valuesOfContract, name);
       return {
-        calls: named(`${place}/calls`, one.calls, 'write'),
+        calls: named(`${place}/calls`, one.calls, { ends: 'write', values }),
         replies: one.replies,
-        number: optional(`${place}/number`, one.number),
+        number: optional(`${place}/number`, one.number, values),
         result: one.result === undefined ? null : contract(`${place}/result`, one.result),
-        answer: optional(`${place}/answer`, one.answer),
+        answer: optional(`${place}/answer`, one.answer, values),
       };
     }),
     inquire: every(operations.inquire, '/operations/inquire', (one, place, name) => {
       delivered(place, name);
       if (operations.deliver?.[name]?.replies === 'atOnce' && one.answer === undefined)
         wrong(place, 'a party that answers at once has answered already: its inquiry needs an `answer`');
+      const values = valuesOf(valuesOfContract, name);
       return {
-        calls: named(`${place}/calls`, one.calls),
-        number: optional(`${place}/number`, one.number),
-        answer: optional(`${place}/answer`, one.answer),
+        calls: named(`${place}/calls`, one.calls, { values }),
+        number: optional(`${place}/number`, one.number, values),
+        answer: optional(`${place}/answer`, one.answer, values),
+        same: optional(`${place}/same`, one.same, values),
+        settleMs: one.settleMs,
       };
     }),
     ask: every(operations.collect?.ask, '/operations/collect/ask', (one, place, name) => {
       delivered(place, name);
+      const values = valuesOf(valuesOfContract, name);
       return {
-        calls: named(`${place}/calls`, one.calls),
-        answer: mapping(`${place}/answer`, one.answer),
-        at: optional(`${place}/at`, one.at),
-        dedupe: optional(`${place}/dedupe`, one.dedupe),
+        calls: named(`${place}/calls`, one.calls, { values }),
+        answer: mapping(`${place}/answer`, one.answer, values),
+        at: optional(`${place}/at`, one.at, values),
+        dedupe: optional(`${place}/dedupe`, one.dedupe, values),
       };
     }),
     callback:
@@ -398,7 +456,7 @@ export function readManifest(
     documents: every(operations.documents, '/operations/documents', (one, place, type) => {
       if (type !== '*' && operations.certificates?.[type] === undefined)
         wrong(place, `${type} is no certificate of this party`);
-      const calls = named(`${place}/calls`, one.calls, 'file');
+      const calls = named(`${place}/calls`, one.calls, { ends: 'file' });
       const last = written.calls[calls.at(-1) ?? '']?.read.as;
       if ((last === 'bytes') === (one.base64 !== undefined))
         wrong(
@@ -416,6 +474,12 @@ export function readManifest(
           },
     probe: { calls: named('/operations/probe/calls', operations.probe.calls) },
   };
+  for (const [name, values] of valuesOfContract)
+    if (values.size > MOST_VALUE_NAMES)
+      wrong(
+        `/operations/deliver/${name}`,
+        `$once fixes ${values.size} values of it, and at most ${MOST_VALUE_NAMES} are kept`,
+      );
   if (manifest.callback?.read.as === 'bytes')
     wrong('/operations/collect/callback/read/as', 'a push is read whole: `bytes` is for files');
   if (manifest.callback?.changed === undefined && manifest.callback?.rules.some((rule) => rule.as === 'changed'))
@@ -423,7 +487,16 @@ export function readManifest(
   if (manifest.wire.kind !== 'http')
     for (const [name, { read }] of Object.entries(written.calls))
       if (read.as === 'bytes') wrong(`/calls/${name}/read/as`, 'only the http wire hands bytes on');
-  if (mistakes.length > 0) throw new ManifestError(mistakes);
+  if (lookCloser !== undefined) {
+    const sourceOf = (text: string): string | undefined => {
+      if (!text.endsWith('.jsonata')) return text;
+      return existsSync(path.join(folder, text)) ? readFileSync(path.join(folder, text), 'utf8') : undefined;
+    };
+    const wrongIn = (own: string, line: number, words: string): void =>
+      void mistakes.push(`${path.basename(folder)}/${own} line ${line}: ${words}`);
+    lookCloser({ written, functions: new Set([...Object.keys(known), 'sequence']), sourceOf, wrong, wrongIn });
+  }
+  if (mistakes.length > 0) throw new ManifestError([...new Set(mistakes)]);
   return manifest;
 }
 
@@ -452,7 +525,7 @@ interface SequenceAsWritten {
 type Table<T> = { readonly [key: string]: T };
 
 /** manifest.yaml as `manifest.schema.json` describes it. */
-interface ManifestAsWritten {
+export interface ManifestAsWritten {
   readonly party: Party;
   readonly title: Words;
   readonly owner: string;
@@ -492,7 +565,7 @@ interface ManifestAsWritten {
     readonly deliver?: Table<
       SequenceAsWritten & { readonly replies: Deliver['replies']; readonly result?: ContractName }
     >;
-    readonly inquire?: Table<SequenceAsWritten>;
+    readonly inquire?: Table<SequenceAsWritten & { readonly same?: string; readonly settleMs?: Millis }>;
     readonly collect?: {
       readonly ask?: Table<{
         readonly calls: readonly string[];

@@ -11,6 +11,8 @@ export interface Done extends Outcome {
   /** Whether the call that came to this was a write. */
   readonly write: boolean;
   readonly input: Input & { readonly reply: Json };
+  /** What its result mappings may call. */
+  readonly functions: MappingFunctions;
 }
 
 /** For a party that says "busy" and not until when. */
@@ -22,12 +24,10 @@ const LONGEST = 500;
 export class Meanings {
   readonly #title: Words;
   readonly #clock: Clock;
-  readonly #functions: MappingFunctions;
 
-  constructor(title: Words, { clock, functions }: { readonly clock: Clock; readonly functions: MappingFunctions }) {
+  constructor(title: Words, { clock }: { readonly clock: Clock }) {
     this.#title = title;
     this.#clock = clock;
-    this.#functions = functions;
   }
 
   /** The party's own code and sentence, for the telephone, without the people in it; ours where it gives none. */
@@ -101,11 +101,11 @@ export class Meanings {
   }
 
   /** A mapping over what they answered. When it fails the answer is not what was agreed, and what was written stays written. */
-  async mapped(map: Mapping, done: Pick<Done, 'write' | 'input'>): Promise<Json | undefined> {
+  async mapped(map: Mapping, done: Pick<Done, 'write' | 'input' | 'functions'>): Promise<Json | undefined> {
     try {
-      return await map(done.input, this.#functions);
+      return await map(done.input, done.functions);
     } catch (error) {
-      if (error instanceof Fault && error.kind !== 'malformed') throw error;
+      if (error instanceof Fault && error.kind !== 'malformed') throw done.write ? arrived(error) : error;
       const lacking = { code: 'answerMapping', zh: '应答缺少约定的内容', en: 'the reply lacks what was agreed' };
       throw new Fault('malformed', {
         maybeArrived: done.write,
@@ -115,6 +115,18 @@ export class Meanings {
     }
   }
 }
+
+/** Whatever keeps a result mapping from its end (a sequence that is used up, a store that is away): what was written stays written. */
+const arrived = (fault: Fault): Fault =>
+  fault.maybeArrived
+    ? fault
+    : new Fault(fault.kind, {
+        reason: fault.reason,
+        ours: fault.ours,
+        maybeArrived: true,
+        ...(fault.until === undefined ? {} : { until: fault.until }),
+        cause: fault,
+      });
 
 export const objectOf = (value: Json | undefined): { [key: string]: Json } =>
   value !== null && typeof value === 'object' && !Array.isArray(value) ? value : {};

@@ -13,7 +13,7 @@ import type { AwaitedAnswer } from '../../contracts/ports/store.ts';
 import type { Meaning } from './answers.ts';
 import type { Caller } from './caller.ts';
 import { certificatesOf, fromBase64, verdictOf } from './certificate.ts';
-import type { Inquire, Manifest } from './manifest.ts';
+import type { Filed, Manifest } from './manifest.ts';
 import { type Done, objectOf } from './meaning.ts';
 import { named } from './named.ts';
 
@@ -36,7 +36,10 @@ export class Operations {
 
   async deliver(envelope: Envelope, call: Call): Promise<Receipt> {
     const operation = offered(this.#manifest.deliver, envelope.contract);
-    const done = await this.#caller.run(operation.calls, { envelope: inputOf(envelope) }, call, TOLD);
+    // Who goes out for the first time goes out now.
+    const firstSentAt = envelope.firstSentAt ?? this.#caller.line.clock.now();
+    const about = { envelope: inputOf({ ...envelope, firstSentAt }) };
+    const done = await this.#caller.run(operation.calls, about, call, TOLD);
     // Before the write was reached, only "no", "mend it" and "we have it" end a delivery; nothing was taken yet.
     const unwritten = !done.write && !['refused', 'correction', 'duplicate'].includes(done.as);
     if (done.as === 'refused' || unwritten) throw this.#caller.meanings.fault(done);
@@ -45,17 +48,18 @@ export class Operations {
   }
 
   async inquire(envelope: Envelope, call: Call): Promise<Receipt | 'neverArrived'> {
-    const operation = offered(this.#manifest.inquire, envelope.contract);
-    const done = await this.#caller.run(operation.calls, { envelope: inputOf(envelope) }, call, TOLD);
-    const atOnce = this.#manifest.deliver[envelope.contract]?.replies === 'atOnce';
-    return done.as === 'none' ? 'neverArrived' : this.#receipt(operation, done, atOnce);
+    const known = await this.#ask(envelope, call);
+    if (known === 'neverArrived') return known;
+    // Their record stands under our key; what became of our own message nobody has said.
+    if (known.same === false) throw otherRecord(true);
+    return known.receipt;
   }
 
   async collect(awaited: readonly AwaitedAnswer[], accept: Accept, call: Call): Promise<void> {
     let failed: Fault | undefined;
     for (const one of awaited) {
       try {
-        await this.#ask(one, accept, call);
+        await this.#askFor(one, accept, call);
       } catch (error) {
         // One answer that cannot be read must not keep the others back; a party that is away is away for all.
         if (!(error instanceof Fault) || error.kind !== 'malformed') throw error;
@@ -113,7 +117,7 @@ export class Operations {
     await this.#caller.run(this.#manifest.probe.calls, {}, call, THERE);
   }
 
-  async #ask({ envelope, number }: AwaitedAnswer, accept: Accept, call: Call): Promise<void> {
+  async #askFor({ envelope, number }: AwaitedAnswer, accept: Accept, call: Call): Promise<void> {
     const operation = this.#manifest.ask[envelope.contract];
     if (operation === undefined) return;
     const { meanings, line } = this.#caller;
@@ -131,7 +135,7 @@ export class Operations {
   }
 
   /** `atOnce`: without an answer now there will be none, so that who has not decided is asked again. */
-  async #receipt(operation: Inquire, done: Done, atOnce: boolean): Promise<Receipt> {
+  async #receipt(operation: Filed, done: Done, atOnce: boolean): Promise<Receipt> {
     const { meanings } = this.#caller;
     if (done.as === 'none' || done.as === 'progress' || (done.as === 'pending' && atOnce)) throw meanings.fault(done);
     const number = operation.number === undefined ? undefined : await meanings.mapped(operation.number, done);
@@ -146,15 +150,35 @@ export class Operations {
     return answer === undefined ? receipt : { ...receipt, answer };
   }
 
-  /** They had it: what they answered then is asked for. That it has arrived is certain, whatever becomes of the question. */
-  async #known(envelope: Envelope, receipt: Receipt, done: Done, call: Call): Promise<Receipt> {
+  /** What they have under our key; `same`: whether it is of this case, undefined where that cannot be told. */
+  async #ask(
+    envelope: Envelope,
+    call: Call,
+  ): Promise<{ readonly receipt: Receipt; readonly same: boolean | undefined } | 'neverArrived'> {
+    const operation = offered(this.#manifest.inquire, envelope.contract);
+    const done = await this.#caller.run(operation.calls, { envelope: inputOf(envelope) }, call, TOLD);
+    if (done.as === 'none') return 'neverArrived';
+    const same = operation.same === undefined ? undefined : await this.#caller.meanings.mapped(operation.same, done);
+    // A record of another case is looked at no closer: its answer may not even keep the contract.
+    if (same === false) return { receipt: { number: null, duplicate: false }, same };
     const atOnce = this.#manifest.deliver[envelope.contract]?.replies === 'atOnce';
-    if (receipt.number !== null && !atOnce) return { ...receipt, duplicate: true };
-    if (this.#manifest.inquire[envelope.contract] === undefined) {
-      if (atOnce) throw this.#unanswered(done);
-      return { ...receipt, duplicate: true };
+    return { receipt: await this.#receipt(operation, done, atOnce), same: same === true ? true : undefined };
+  }
+
+  /**
+   * They say that they had it. Their record is asked for, and is taken for ours when it shows this case, or, where it shows nothing to tell by, when this
+   * envelope may have been sent before: numbers that begin again make another case's record answer as a duplicate.
+   */
+  async #known(envelope: Envelope, receipt: Receipt, done: Done, call: Call): Promise<Receipt> {
+    const sentBefore = call.sentBefore ?? call.attempt > 1;
+    const atOnce = this.#manifest.deliver[envelope.contract]?.replies === 'atOnce';
+    const inquire = this.#manifest.inquire[envelope.contract];
+    if (inquire?.same === undefined) {
+      if (!sentBefore) throw this.#unproved(done);
+      if (inquire === undefined && atOnce) throw this.#unanswered(done);
+      if (inquire === undefined || (receipt.number !== null && !atOnce)) return { ...receipt, duplicate: true };
     }
-    const known = await this.inquire(envelope, call).catch((error: unknown) => {
+    const known = await this.#ask(envelope, call).catch((error: unknown) => {
       const { kind, reason, until, ours } = Fault.from(error);
       throw new Fault(kind === 'unreachable' || kind === 'refused' ? 'inDoubt' : kind, {
         reason,
@@ -165,7 +189,10 @@ export class Operations {
       });
     });
     if (known === 'neverArrived') throw this.#unanswered(done);
-    return { ...known, number: known.number ?? receipt.number, duplicate: true };
+    // They have refused ours because of the other one; only what was sent before may have got there all the same.
+    if (known.same === false) throw otherRecord(sentBefore);
+    if (known.same === undefined && !sentBefore) throw this.#unproved(done);
+    return { ...known.receipt, number: known.receipt.number ?? receipt.number, duplicate: true };
   }
 
   /** They say that they have it, and nothing they say later will settle it: for a person. */
@@ -180,11 +207,37 @@ export class Operations {
       },
     });
   }
+
+  /** They have something under our key that was never sent from here, as far as we know, and nobody can tell whose it is: for a person. */
+  #unproved(done: Done): Fault {
+    const { zh, en } = this.#caller.meanings.reason(done, 'duplicate', '重复报送', 'a duplicate');
+    return new Fault('malformed', {
+      ours: true,
+      maybeArrived: true,
+      reason: {
+        code: 'duplicateUnproved',
+        zh: `对方称该编号已存在（${zh}），但本报文此前未发送过，无法确认对方记录是否属于本办件，请人工核实`,
+        en: `they say that they have this number already (${en}), but this envelope was not sent before: a person must look whether their record is of this case`,
+      },
+    });
+  }
 }
 
-function inputOf({ id, caseNo, stepNo, contract, body }: Envelope): JsonObject {
+/** What they have under our key is of another case: our numbers have begun again, or somebody else uses them. It is no failure of theirs. */
+const otherRecord = (maybeArrived: boolean): Fault =>
+  new Fault('malformed', {
+    ours: true,
+    maybeArrived,
+    reason: {
+      code: 'otherRecord',
+      zh: '对方在该编号下登记的是另一办件，未采用其结果，请人工核实',
+      en: 'what they hold under this number is another case, and is not taken for this one: a person must look',
+    },
+  });
+
+function inputOf({ id, caseNo, stepNo, contract, body, firstSentAt }: Envelope): JsonObject {
   const revision = /\.(\d+)$/.exec(id)?.[1] ?? '1';
-  return { id, caseNo, stepNo, contract, body, revision };
+  return { id, caseNo, stepNo, contract, body, revision, ...(firstSentAt === undefined ? {} : { firstSentAt }) };
 }
 
 const noFile = (): Fault =>

@@ -55,32 +55,94 @@ export function epoch(text: string | undefined, pattern: string): Millis {
   return ms;
 }
 
+/** Where a sequence number begins: `from` is counted over all spans, `size` is how many numbers its digits can write. */
+interface SequencePosition {
+  /** The day (local), where a number is of a day; else 0. */
+  readonly span: number;
+  readonly from: number;
+  readonly size: number;
+  /** `round`: it only has to differ from its neighbours. `day`: all of a day differ. `endless`: none comes again within a century. */
+  readonly kind: 'round' | 'day' | 'endless';
+}
+
+/** Up to so many digits a number stands beside a time to the second, and goes round. */
+const ROUND = 5;
+/** So many digits, and more, follow the clock for ever. */
+const ENDLESS = 12;
+const MOST_DIGITS = 15;
 /**
- * The party's sequence numbers: each greater than the last, none given twice, also after a restart, because each starts from where the clock
- * stands in the span that its digits can number: for ever with 12 digits or more, the day with 6 to 11, the second with fewer.
- * @throws Fault `busy` when a span is used up
+ * Twelve digits are the last twelve of the milliseconds since 1970, which come back to 0 in May 2033. From 2028 on (local) the number grows by one in 20 ms
+ * instead: it goes on from the numbers that departments have had until then, grows steadily, and reaches its end in the year 2135.
  */
-export function sequences(clock: Clock): (digits: number) => string {
-  const last = new Map<number, { readonly span: number; readonly value: number }>();
-  return (digits) => {
-    const size = 10 ** digits;
-    const now = clock.now() + OFFSET;
-    const length = digits >= 12 ? Number.MAX_SAFE_INTEGER : digits >= 6 ? DAY : 1_000;
-    const [span, position] = [Math.floor(now / length), now % length];
-    const start = digits >= 12 ? position % size : Math.floor((position / length) * size);
+const SLOWER_FROM = Date.UTC(2028, 0, 1);
+const SLOWER_BY = 20;
+
+/** @throws Fault `malformed` (ours) when `digits` is not 1 to 15 */
+export function sequencePosition(digits: number, at: Millis): SequencePosition {
+  if (!Number.isInteger(digits) || digits < 1 || digits > MOST_DIGITS)
+    throw new Fault('malformed', {
+      ours: true,
+      maybeArrived: false,
+      reason: {
+        code: 'sequenceDigits',
+        zh: `流水号位数应为 1 至 ${MOST_DIGITS}`,
+        en: `a sequence number has 1 to ${MOST_DIGITS} digits`,
+      },
+    });
+  const size = 10 ** digits;
+  const now = at + OFFSET;
+  if (digits <= ROUND) return { span: 0, from: 0, size, kind: 'round' };
+  if (digits > ENDLESS) return { span: 0, from: now, size, kind: 'endless' };
+  if (digits === ENDLESS) {
+    const steady = now < SLOWER_FROM ? now : SLOWER_FROM + Math.floor((now - SLOWER_FROM) / SLOWER_BY);
+    // The first of the thirteen digits is the same until 2135, and is left out.
+    return { span: 0, from: steady < size ? steady : steady - size, size, kind: 'endless' };
+  }
+  const span = Math.floor(now / DAY);
+  return { span, from: span * size + Math.floor(((now % DAY) / DAY) * size), size, kind: 'day' };
+}
+
+/** The number of a position as a text, or undefined when it is not one of this span: the span is used up, or another one has begun. */
+export function sequenceText(
+  value: number,
+  digits: number,
+  { span, size, kind }: Pick<SequencePosition, 'span' | 'size' | 'kind'>,
+): string | undefined {
+  const number = kind === 'day' ? value - span * size : value % size;
+  return number < 0 || number >= size ? undefined : String(number).padStart(digits, '0');
+}
+
+/** Waits for the next day, in which there are numbers again. @param at the time whose day has none left */
+export function sequenceUsedUp(digits: number, at: Millis, now: Millis): Fault {
+  return new Fault('busy', {
+    until: now + Math.max(1_000, DAY - ((at + OFFSET) % DAY)),
+    reason: {
+      code: 'sequenceUsedUp',
+      zh: `${digits} 位流水号已用尽`,
+      en: `the ${digits} digits of the sequence are used up`,
+    },
+  });
+}
+
+/** The next number of so many digits; of the day in which `at` lies (left out: now), where it is a number of a day. */
+export type Sequence = (digits: number, at?: Millis) => string | Promise<string>;
+
+/**
+ * The party's sequence numbers for an adapter that is alone. Each starts from where the clock stands in the span that its digits can number, so that none is
+ * given twice, also after a restart: for ever with 12 digits or more, the day with 6 to 11, with fewer the second, in which they go round.
+ * @throws Fault `busy` when a day is used up
+ */
+export function sequences(clock: Clock): (digits: number, at?: Millis) => string {
+  const last = new Map<number, number>();
+  return (digits, at = clock.now()) => {
+    const position = sequencePosition(digits, at);
     const before = last.get(digits);
-    const value = before === undefined || before.span < span ? start : Math.max(start, before.value + 1);
-    if (value >= size) {
-      throw new Fault('busy', {
-        until: clock.now() + 1_000,
-        reason: {
-          code: 'sequenceUsedUp',
-          zh: `${digits} 位流水号已用尽`,
-          en: `the ${digits} digits of the sequence are used up`,
-        },
-      });
-    }
-    last.set(digits, { span: Math.max(span, before?.span ?? 0), value });
-    return String(value).padStart(digits, '0');
+    const start =
+      position.kind === 'round' ? Math.floor(((clock.now() % 1_000) / 1_000) * position.size) : position.from;
+    const value = before === undefined ? start : position.kind === 'round' ? before + 1 : Math.max(start, before + 1);
+    const text = sequenceText(value, digits, position);
+    if (text === undefined) throw sequenceUsedUp(digits, at, clock.now());
+    last.set(digits, value);
+    return text;
   };
 }

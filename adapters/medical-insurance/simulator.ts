@@ -40,8 +40,11 @@ const makeMedicalInsurance: MakeSimulator = () => {
         return said('0', '', { result });
       }
       case 'L002': {
-        const result = filings.get(String(data.ywlsh));
-        return result === undefined ? said('-1', '未查询到业务信息') : said('0', '', { result });
+        const key = String(data.ywlsh);
+        const result = filings.get(key);
+        if (result === undefined) return said('-1', '未查询到业务信息');
+        const { certno = '', insutype = '', begn_ym = '' } = (office.find(key)?.content ?? {}) as JsonObject;
+        return said('0', '', { result: { ...result, certno, insutype, begn_ym } });
       }
       case '1101':
         return said('0', '', {

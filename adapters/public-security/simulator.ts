@@ -41,7 +41,7 @@ const makePublicSecurity: MakeSimulator = () => {
         return register(asked);
       case 'birth_register_result': {
         const birth = births.get(String(asked.ywbh));
-        return found(birth === undefined ? [] : [birth]);
+        return found(birth === undefined ? [] : [{ ...birth, ...registered(String(asked.ywbh)) }]);
       }
       case 'police_identity_check':
         return found([
@@ -74,6 +74,18 @@ const makePublicSecurity: MakeSimulator = () => {
     births.set(key, birth);
     office.file(key, number, 'birth_register', asked);
     return found([birth]);
+  }
+
+  /** Whose registration it is. */
+  function registered(key: string): JsonObject {
+    const {
+      xm = '',
+      csrq = '',
+      cszmbh = '',
+      fqsfzh = '',
+      mqsfzh = '',
+    } = (office.find(key)?.content ?? {}) as JsonObject;
+    return { Xm: xm, Csrq: csrq, Cszmbh: cszmbh, Fqsfzh: fqsfzh, Mqsfzh: mqsfzh };
   }
 
   function held(asked: JsonObject, make: (asked: JsonObject, state: string) => JsonObject): JsonObject[] {

@@ -59,7 +59,9 @@ const makeRealEstate: MakeSimulator = () => {
         return submit(body);
       case '/bdc/rest/v1/jd': {
         const acceptance = acceptances.get(String(body.slbh));
-        return acceptance === undefined ? said('2', '受理编号不存在') : said('0', '成功', view(acceptance));
+        return acceptance === undefined
+          ? said('2', '受理编号不存在')
+          : said('0', '成功', { ...view(acceptance), ...askedFor(acceptance) });
       }
       case '/bdc/rest/v1/cx':
         return said('0', '成功', { bdcdyh: body.bdcdyh ?? '', cfzt: '0', dyzt: '0' });
@@ -261,6 +263,12 @@ function view(acceptance: Acceptance): JsonObject {
     djsj: local(changedAt),
     gxsj: local(changedAt),
   };
+}
+
+/** What the acceptance is about, as it was handed in: in the reply to a question, not in a push. */
+function askedFor({ asked: { bdcdyh = '', htbh = '', jyjg = '', qlr = [], ywr = [] } }: Acceptance): JsonObject {
+  const numbers = (people: Json): Json => [people].flat().map((one) => ({ zjh: (one as JsonObject).zjh ?? '' }));
+  return { bdcdyh, htbh, jyjg, qlr: numbers(qlr), ywr: numbers(ywr) };
 }
 
 /** Year and number. */

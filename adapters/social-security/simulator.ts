@@ -49,6 +49,7 @@ interface Filed {
   readonly personNo: string;
   readonly number: string;
   readonly cardNo: string;
+  readonly asked: Readonly<Record<string, string>>;
 }
 
 /** The old TCP trade system: 8 digits of length in bytes, fixed-width GBK, validate before execute, a MAC behind the body. */
@@ -123,6 +124,15 @@ const makeSocialSecurity: MakeSimulator = () => {
         [number, 20],
         [cardNo, 20],
       ] as const;
+    /** And whom it was for: an insurance, its base and first month, where it was an enrolment. */
+    const trade = (one: Filed) =>
+      [
+        ...outcome(one),
+        [one.asked.AAE135 ?? '', 18],
+        [one.asked.AAE140 ?? '', 3],
+        [one.asked.AAE200 ?? '', 12],
+        [one.asked.AAE041 ?? '', 6],
+      ] as const;
     switch (head.txcode) {
       case '6009':
         return say('0000', '校验通过', [[personal(fields.AAE135), 12]]);
@@ -135,7 +145,7 @@ const makeSocialSecurity: MakeSimulator = () => {
       case '6111':
         return employed(fields, say);
       case '6019':
-        return done === undefined ? say('0404', '未查询到该业务') : say('0000', '交易成功', outcome(done));
+        return done === undefined ? say('0404', '未查询到该业务') : say('0000', '交易成功', trade(done));
       default:
         return say('0000', '交易成功', [
           [personal(fields.AAE135), 12],
@@ -166,6 +176,7 @@ const makeSocialSecurity: MakeSimulator = () => {
       personNo: personal(fields.AAE135),
       number: `SB${sequence.padStart(12, '0')}`,
       cardNo: trade === '7001' ? `F${sequence.padStart(8, '0')}` : '',
+      asked: fields,
     };
     filings.set(key, filed);
     office.file(key, filed.number, trade, fields satisfies JsonObject);

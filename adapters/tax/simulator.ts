@@ -65,7 +65,7 @@ const makeTax: MakeSimulator = () => {
         return said(
           payment === undefined
             ? { FHM: '1', FHXX: '该业务编号不存在' }
-            : { FHM: '0', FHXX: '成功', JKBH: payment.number },
+            : { FHM: '0', FHXX: '成功', JKBH: payment.number, ...paid(payment.content as unknown as Element) },
         );
       }
       case 'SWZJ.HXZG.DJ.CXNSRXX': {
@@ -121,6 +121,10 @@ const makeTax: MakeSimulator = () => {
       FHM: '0',
       FHXX: '成功',
       SJBH: key,
+      HTBH: text(task.inner, 'HTBH'),
+      BDCDYH: text(task.inner, 'fcjycjxx', 'bdcdyh'),
+      JYJG: text(task.inner, 'fcjycjxx', 'jyjg'),
+      jyfxx: people(task).map(({ zrfcsfbz = '', sfzjhm = '' }) => ({ zrfcsfbz, sfzjhm })),
       JYUUID: task.uuid,
       ZT: task.status,
       SJJE: task.status === '3' ? due(task) : '0.00',
@@ -200,6 +204,11 @@ function text(from: Element, ...path: string[]): string {
   let at: string | Element | (string | Element)[] | undefined = from;
   for (const name of path) at = typeof at === 'object' && !Array.isArray(at) ? at[name] : undefined;
   return typeof at === 'string' ? at : '';
+}
+
+/** Of a payment, whose it is and for what: as it was asked for. */
+function paid({ sfzjhm = '', kssj = '', jfmx = [] }: Element): Element {
+  return { sfzjhm, kssj, jfmx };
 }
 
 function people(task: Task): readonly Element[] {

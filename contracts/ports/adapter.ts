@@ -11,6 +11,7 @@ import type { PublishedContract } from './contract.ts';
 import type { Coordination } from './coordination.ts';
 import type { ContractName, Envelope, Json, JsonObject, Message, Party, Receipt, Words } from './envelope.ts';
 import type { Logger } from './logger.ts';
+import type { OnceValues } from './once-values.ts';
 import type { SessionBook } from './session-book.ts';
 import type { AwaitedAnswer } from './store.ts';
 
@@ -19,6 +20,11 @@ export interface Call {
   readonly signal: AbortSignal;
   /** 1 for the first. */
   readonly attempt: number;
+  /**
+   * Of `deliver`: whether this very envelope may have reached the party before, so that a record under its key may be its own. Left out: whether
+   * `attempt` is more than 1.
+   */
+  readonly sentBefore?: boolean;
   readonly log: Logger;
   /** W3C; passed on wherever the wire has a place for it. */
   readonly traceparent: string;
@@ -54,9 +60,16 @@ export interface RawReply {
  * Every method throws `Fault` and nothing else on purpose; whatever else escapes counts as `inDoubt`.
  */
 export interface Adapter {
-  /** Resolves only when the party has taken responsibility. Bytes gone and no answer is `inDoubt`; a duplicate they report is success. */
+  /**
+   * Resolves only when the party has taken responsibility. Bytes gone and no answer is `inDoubt`. A duplicate they report is success when their record is of
+   * this case: as it shows itself, or, where it shows nothing, because the envelope may have been sent before (`call.sentBefore`). Else it is `malformed`:
+   * `otherRecord` (of another case) or `duplicateUnproved` (nobody can tell).
+   */
   deliver(envelope: Envelope, call: Call): Promise<Receipt>;
-  /** Asked after `inDoubt`, before any resend. May be missing only where `terms.idempotent`. */
+  /**
+   * Asked after `inDoubt`, before any resend. May be missing only where `terms.idempotent`. `neverArrived` is to be believed only after
+   * `Deliverable.settleMs`. A record under the envelope's key that is of another case is `malformed` (`otherRecord`), which leaves the doubt.
+   */
   inquire?(envelope: Envelope, call: Call): Promise<Receipt | 'neverArrived'>;
   /** Asks for the answers that are due and gives each to `accept`; takes it off their side only after `accept` resolved. */
   collect?(awaited: readonly AwaitedAnswer[], accept: Accept, call: Call): Promise<void>;
@@ -86,7 +99,7 @@ export interface Terms {
   readonly quota: { readonly calls: number; readonly per: 'minute' | 'day' } | null;
   /** Closed hours in local time (+08:00), `HH:MM-HH:MM`; may pass midnight. */
   readonly closed: readonly string[];
-  /** Attempts that cost, before an envelope is parked. */
+  /** Ends nothing any more: a party that does not answer is waited for. Still accepted, and warned about. */
   readonly attempts: number;
   readonly backoffMs: { readonly first: number; readonly max: number };
   readonly breaker: { readonly failures: number; readonly windowMs: number; readonly openMs: number };
@@ -100,6 +113,11 @@ export interface Deliverable {
   /** Contract of `answer.result`, null when it has none. */
   readonly result: ContractName | null;
   readonly replies: 'atOnce' | 'later' | 'never';
+  /**
+   * ms after the doubt arose before an inquiry's `neverArrived` is believed: until then the message may still be on its way. 0: at once. Absent where the
+   * party cannot be asked.
+   */
+  readonly settleMs?: number;
 }
 
 export interface PartyFacts {
@@ -124,6 +142,8 @@ export interface PartyFacts {
   readonly takesCallbacks: boolean;
 }
 
+export type PartyOffers = Pick<PartyFacts, 'delivers' | 'queries' | 'certificates'>;
+
 /** A party as the gateway gets it from the loader. */
 export interface Connected {
   readonly facts: PartyFacts;
@@ -136,14 +156,17 @@ export interface PartyFolder {
   readonly title: Words;
   /** The contracts in its `schemas/`, to be published with ours. */
   readonly contracts: readonly PublishedContract[];
+  /** What it takes and answers, for whoever checks what others want of it; left out where only the connected party knows. */
+  readonly offers?: PartyOffers;
   /** Throws `Unfit` with every problem of the settings at once. */
   connect(settings: Json, means: PartyMeans): Connected;
 }
 
-/** `sessions` and `numbers`: what several nodes share; without them an adapter is alone. */
+/** `sessions`, `numbers` and `values`: what several nodes share, and restarts; without them an adapter is alone. */
 export interface PartyMeans {
   readonly clock: Clock;
   readonly log: Logger;
   readonly sessions?: SessionBook;
   readonly numbers?: Pick<Coordination, 'reserve'>;
+  readonly values?: OnceValues;
 }

@@ -1,6 +1,19 @@
 import type { Certificate, Holder, IssuedCertificate, Purpose } from './certificate.ts';
-import type { ContractName, Envelope, EnvelopeState, JsonObject, Millis, Party, Reason, Words } from './envelope.ts';
+import type {
+  Answer,
+  ContractName,
+  Envelope,
+  EnvelopeState,
+  JsonObject,
+  Millis,
+  Party,
+  Reason,
+  Words,
+} from './envelope.ts';
 import type { FaultKind } from './fault.ts';
+
+/** In place of a party: a person at this gateway, or the gateway itself, and no department. */
+export const GATEWAY = 'gateway';
 
 /** domain.md section 5.1. ACCEPTED → HANDLING when the first department has it → (CORRECTING → HANDLING)* → DECIDED | WITHDRAWN. */
 export type CaseState =
@@ -20,7 +33,8 @@ export type CaseState =
  *   PENDING → SKIPPED       its `when` does not hold, or the case was decided before it began
  *   SENT, WAITING … → PARKED → SENT (released) | REJECTED (cancelled)
  *   SENT, WAITING_RECEIPT → CORRECTING → SENT (supplied, next revision)
- * DONE, REJECTED and SKIPPED are final: nothing that comes late leads back from them.
+ * DONE, REJECTED and SKIPPED are final: nothing that comes late leads back from them by itself. A REJECTED that a person here brought about is taken back when a
+ * person settles that the department has it after all.
  */
 export type StepState =
   | 'PENDING'
@@ -48,6 +62,10 @@ export interface Step {
   readonly result: JsonObject | null;
   /** Why it waits, is parked or was refused. */
   readonly reason: Reason | null;
+  /** REJECTED by a person here, and by no word of its department. */
+  readonly by?: typeof GATEWAY;
+  /** What its department said after the step had ended otherwise: kept, shown, and followed only when a person settles it so. */
+  readonly late?: { readonly answer: Answer | null; readonly number: string | null; readonly at: Millis };
   readonly since: Millis;
   /** The party's own time of its last word; an older word that comes later changes nothing. */
   readonly heardAt: Millis | null;
@@ -63,8 +81,16 @@ export interface Deadline {
 
 export interface Decision {
   readonly outcome: 'approved' | 'refused' | 'withdrawn';
-  readonly by: Party | null;
+  /** The department that refused; `gateway` where a person here ended the step, which is no department's word; null when nobody refused. */
+  readonly by: Party | typeof GATEWAY | null;
   readonly reason: Reason | null;
+  readonly at: Millis;
+}
+
+export interface Hold {
+  /** An operator's app key. */
+  readonly by: string;
+  readonly reason: string;
   readonly at: Millis;
 }
 
@@ -111,6 +137,8 @@ export interface CaseRecord {
   readonly appKey: string;
   readonly queryCode: string;
   readonly submission: Submission;
+  /** Of its item, as it was when the case began; null: accepted before items had versions. */
+  readonly itemVersion: string | null;
   readonly certificates: readonly CaseCertificate[];
   /** Accepted without them (容缺受理): fetched when their source is back. */
   readonly owed: readonly Owed[];
@@ -122,7 +150,7 @@ export interface CaseRecord {
   readonly statutoryBy: Deadline;
   readonly decision: Decision | null;
   /** Stopped by a person: nothing of it is sent until resumed. */
-  readonly held: boolean;
+  readonly held: Hold | null;
   /** How many messages the window has been sent; the next is this plus one. */
   readonly messages: number;
 }
@@ -138,6 +166,8 @@ export interface CaseEvent {
     | 'parked'
     | 'released'
     | 'cancelled'
+    | 'settled'
+    | 'reopened'
     | 'answered'
     | 'refused'
     | 'correctionAsked'
@@ -175,6 +205,17 @@ export interface Change {
   readonly ended?: readonly EndedCertificate[];
   readonly events: readonly CaseEvent[];
   readonly outbox: readonly OutgoingEnvelope[];
+  /** The body of an envelope that was never sent, because our own mapping had spoilt it, made anew. */
+  readonly remade?: { readonly id: string; readonly body: JsonObject };
+  /** A decision that is taken back: the case goes on. */
+  readonly reopened?: true;
+}
+
+/** An envelope that was stored parked. */
+export interface Parked {
+  readonly id: string;
+  readonly party: Party;
+  readonly reason: Reason;
 }
 
 /** `number` null: every one of this holder and type. */
@@ -189,15 +230,22 @@ export interface EndedCertificate {
 /** An envelope to be stored. `parked`: it may not go out (our own mapping broke its contract), and a person must see it. */
 export type OutgoingEnvelope = Envelope & { readonly parked?: { readonly kind: FaultKind; readonly reason: Reason } };
 
-/** Runs inside the store's transaction, on the case as it is at that moment. Must not touch the store, a wire or a clock of its own. */
+/**
+ * Computes what one happening changes, on the case as it was read; outside any transaction, and again when the case has changed meanwhile. Must not touch the
+ * store, a wire or a clock of its own.
+ */
 export type Advance = (current: CaseRecord) => Promise<Change>;
 
 /** An envelope as a person sees it in the queue. */
 export interface EnvelopeView {
   readonly envelope: Envelope;
   readonly state: EnvelopeState;
+  /** How often the party was called about it. */
   readonly attempts: number;
   readonly notBefore: Millis;
+  /** Whether the party has it is not known. Kept until it is settled, whatever happens to the envelope meanwhile. */
+  readonly inDoubt: boolean;
+  readonly firstSentAt: Millis | null;
   readonly fault: FaultKind | null;
   readonly reason: Reason | null;
   /** The party's number, once delivered. */

@@ -45,6 +45,11 @@ export interface Envelope {
   /** W3C trace context of the request that caused it. */
   readonly traceparent: string;
   readonly createdAt: Millis;
+  /**
+   * When it first went out to its party: the same in every resend, inquiry and question after its answer. Absent as long as it has not gone out. Not a part
+   * of the message but what the store knows of it.
+   */
+  readonly firstSentAt?: Millis;
 }
 
 export type EnvelopeState = 'waiting' | 'leased' | 'delivered' | 'refused' | 'parked' | 'cancelled';

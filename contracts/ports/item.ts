@@ -1,5 +1,6 @@
+import type { CaseRecord } from './case.ts';
 import type { Certificate, Holder } from './certificate.ts';
-import type { ContractName, Json, JsonObject, Party, Words } from './envelope.ts';
+import type { ContractName, Json, JsonObject, Party, Reason, Words } from './envelope.ts';
 
 /** What an item's expressions may look at. */
 export interface Facts {
@@ -120,6 +121,8 @@ export interface CertificateType {
 
 export interface Item {
   readonly code: string;
+  /** First 16 hex digits of the SHA-256 of its definition: another definition is another version. */
+  readonly version: string;
   readonly title: Words;
   readonly area: Words;
   readonly owner: { readonly name: string; readonly uscc: string };
@@ -138,9 +141,48 @@ export interface Item {
   }[];
 }
 
+/** `get` and `list`: the items that new cases are accepted for. */
 export interface Catalogue {
   get(code: string): Item | undefined;
   list(): readonly Item[];
+  /**
+   * The item of a running case, in the version that the case began with. Of a case without one (accepted before there were versions): the current item, else
+   * the newest version that is stored. Rejects with `ItemUnusable` when there is none, or it can no longer be read. Left out: only the current items are known.
+   */
+  ofCase?(record: OfItem): Promise<Item>;
+}
+
+/** What of a case says which item it follows. */
+export interface OfItem {
+  readonly itemVersion: CaseRecord['itemVersion'];
+  readonly submission: Pick<CaseRecord['submission'], 'itemCode'>;
+}
+
+/** Rejects with `ItemUnusable`; see `Catalogue.ofCase`. */
+export async function itemOfCase(catalogue: Catalogue, record: OfItem): Promise<Item> {
+  if (catalogue.ofCase !== undefined) return catalogue.ofCase(record);
+  const { itemCode } = record.submission;
+  const item = catalogue.get(itemCode);
+  if (item === undefined) throw new Error(`item ${itemCode} is no longer in the catalogue`);
+  return item;
+}
+
+/** An item as it is stored: `definition` is one canonical JSON text of item.json and the mappings that it names. */
+export interface ItemVersion {
+  readonly code: string;
+  readonly version: string;
+  readonly definition: string;
+}
+
+/** What a running case needs of its item is no longer there; `reason` names it, for the person whose queue it is in. */
+export class ItemUnusable extends Error {
+  readonly reason: Reason;
+
+  constructor(reason: Reason, cause?: unknown) {
+    super(reason.en, { cause });
+    this.name = 'ItemUnusable';
+    this.reason = reason;
+  }
 }
 
 export interface CertificateTypes {

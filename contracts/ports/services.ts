@@ -1,7 +1,7 @@
 import type { RawReply, RawRequest } from './adapter.ts';
 import type { CaseRecord } from './case.ts';
 import type { Problem } from './contract.ts';
-import type { Json, JsonObject, Millis, Party, Words } from './envelope.ts';
+import type { Json, JsonObject, Millis, Party, Reason, Words } from './envelope.ts';
 import type { BreakerState, OperationGroup } from './observe.ts';
 
 /** Who calls us, once the signature was checked. */
@@ -72,6 +72,8 @@ export interface DepartmentView {
     readonly unmatched: number;
   };
   readonly paused: { readonly by: string; readonly reason: string; readonly at: Millis } | null;
+  /** It does not answer; what is for it waits. */
+  readonly away: { readonly since: Millis; readonly reason: Reason } | null;
   readonly closed: { readonly hours: readonly string[]; readonly now: boolean; readonly opensAt: Millis | null };
   readonly quota: { readonly calls: number; readonly per: string; readonly used: number } | null;
   readonly lastSuccess: Millis | null;
@@ -90,10 +92,28 @@ export interface Departments {
   callback(party: Party, request: RawRequest, traceparent: string): Promise<RawReply>;
 }
 
+/** How far cases have come. */
+export interface CaseProgress {
+  /** The same cases, in order; a step whose message is kept back says WAITING, why, and since when. */
+  shown(records: readonly CaseRecord[]): Promise<readonly CaseRecord[]>;
+}
+
+/** What a person has found out about an envelope in doubt. */
+export type Settlement =
+  /** `number`: under which the party filed it, if it gave one. */
+  | { readonly outcome: 'filed'; readonly number: string | null; readonly reason: string }
+  | { readonly outcome: 'notThere'; readonly reason: string };
+
 /** The person's queue. `by` is the operator's app key. All survive a restart. Throw `Unfit` 404 and 409. */
 export interface Desk {
   release(envelopeId: string, by: string): Promise<void>;
-  cancel(envelopeId: string, by: string, reason: string): Promise<void>;
+  /**
+   * The party is asked first, where it can be: what it says counts for more than what a person says.
+   * @throws Unfit 409 `notInDoubt`, or `partyHasIt` when a person says that it is not there and the party has it: it is then settled as filed
+   */
+  settle(envelopeId: string, by: string, settlement: Settlement): Promise<void>;
+  /** What the person has to know of it: that it is in doubt, so that the party may have it all the same. */
+  cancel(envelopeId: string, by: string, reason: string): Promise<readonly Reason[]>;
   pause(lane: Party, by: string, reason: string): Promise<void>;
   resume(lane: Party, by: string): Promise<void>;
   hold(caseNo: string, by: string, reason: string): Promise<void>;

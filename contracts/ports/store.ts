@@ -1,9 +1,11 @@
-import type { Advance, CaseEvent, CaseRecord, Change, EnvelopeView } from './case.ts';
+import type { Advance, CaseEvent, CaseRecord, Change, EnvelopeView, Hold, Parked } from './case.ts';
 import type { HandedOutFiles, Ledger, Mandates, Register, Stale, UseTickets } from './certificate.ts';
 import type { Coordination } from './coordination.ts';
-import type { Envelope, EnvelopeState, Message, Millis, Party, Receipt } from './envelope.ts';
+import type { Envelope, EnvelopeState, Message, Millis, Party, Reason, Receipt } from './envelope.ts';
 import type { Fault } from './fault.ts';
+import type { ItemVersion } from './item.ts';
 import type { NewsCarrier } from './news.ts';
+import type { OnceValues } from './once-values.ts';
 import type { PublicEvents } from './public-event.ts';
 
 /**
@@ -11,14 +13,17 @@ import type { PublicEvents } from './public-event.ts';
  * transaction is on disk. Transactions that arrive together share one commit. Who calls what:
  *
  *   intake      accept, collected, corrected, withdrawn
- *   delivery    lease, delivered, refused, postponed, parked, returned, laneParked, awaiting
- *   a person    released, cancelled, paused, resumed, held, unheld
+ *   delivery    lease, mayBeSent, delivered, refused, postponed, parked, withheld, returned, awaiting, answerFailed, answerAwaited, partyAway, partyBack
+ *   a person    released, settled, cancelled, paused, resumed, held, unheld
  *   all nodes   allot, claim, keep, reserve: what they know together (`Coordination`)
+ *   adapters    once, onceValues: what is fixed before an envelope is first sent (`OnceValues`)
+ *   the start   keepItemVersions, undecidedCases
  *   the bus     tell, unpublished, published, giveUp: events for others (`PublicEvents`)
  *   anybody     the reads
  *
- * Where a method takes `advance`, the store reads the case inside the transaction, gives it to `advance`, and writes what
- * that returns in the same transaction. An `advance` that throws rolls the whole transaction back and rejects.
+ * Where a method takes `advance`, the store reads the case, gives it to `advance` outside of any transaction, and writes what that returns in one transaction,
+ * which it begins only then and which holds only if the case is still as it was read: else the change is computed again. So `advance` may run more than once,
+ * and may take its time (30 seconds at most) without keeping anybody else waiting but others who change the same case. An `advance` that throws changes nothing, and rejects.
  */
 export type Store = CaseStore &
   DeliveryStore &
@@ -30,14 +35,16 @@ export type Store = CaseStore &
   UseTickets &
   HandedOutFiles &
   Nonces &
+  ItemVersions &
   PublicEvents &
+  OnceValues &
   Coordination & {
     /** Where nodes share the database: news between them through it, for a bus that reaches no further than its process. */
     readonly news?: NewsCarrier;
     close(): Promise<void>;
   };
 
-/** Number and query code are given by the store; everything that needs them is made by `open`, inside the transaction. */
+/** The number is given by the store; everything that needs it is made by `open`, before the transaction. `open` is called once. */
 export interface NewCase {
   readonly applicationNo: string;
   readonly appKey: string;
@@ -86,11 +93,25 @@ export interface Lease {
   readonly envelope: Envelope;
   readonly fence: number;
   readonly until: Millis;
-  /** Attempts already spent. */
+  /** How often it was tried to take it, or a question about it, to its party. */
   readonly attempts: number;
   /** It may have been sent before: an earlier lease ended without a word, or the last fault left it in doubt. */
   readonly inDoubt: boolean;
+  /** Since when; null when it is in no doubt. */
+  readonly doubtedAt: Millis | null;
+  /** Begin of the first lease under which it may have been sent: this one's, if none before it sent anything. */
+  readonly firstSentAt: Millis;
+  /** Its case has to be decided by then. */
+  readonly statutoryBy: Millis;
+  /** Its step has ended, or its case: it is not sent any more, and leased only because it is in doubt. */
+  readonly ended: boolean;
 }
+
+/**
+ * Whether a leased envelope may go out now. `overtaken`: somebody else has it. `ended`: its step or its case has ended, or a correction has taken its place.
+ * `held`, `paused`: a person has stopped its case, or its lane.
+ */
+export type MayBeSent = 'yes' | 'overtaken' | 'ended' | 'held' | 'paused';
 
 /** `overtaken`: the lease was no longer ours; nothing was written. */
 export type Recorded = 'recorded' | 'overtaken';
@@ -98,7 +119,8 @@ export type Recorded = 'recorded' | 'overtaken';
 export interface DeliveryStore {
   /**
    * For each lane at most `limit` envelopes in flight over ALL nodes together; the oldest first; never a second envelope of
-   * the same case and lane while an earlier one is not delivered, refused or cancelled; none of a paused lane or a held case.
+   * the same case and lane while an earlier one is not delivered, refused or cancelled; none of a paused lane or a held case;
+   * and none whose step or case has ended, unless it is in doubt: then it is to be asked about.
    */
   lease(request: {
     readonly lanes: readonly { readonly lane: Party; readonly limit: number }[];
@@ -107,15 +129,19 @@ export interface DeliveryStore {
   }): Promise<readonly Lease[]>;
   delivered(lease: Lease, receipt: Receipt, advance: Advance, answerDue: Millis | null): Promise<Recorded>;
   refused(lease: Lease, fault: Fault, advance: Advance): Promise<Recorded>;
-  /** `inDoubt` says what the next lease has to know. */
+  /** Looked at right before it is sent: what happened since it was leased counts. */
+  mayBeSent(lease: Lease): Promise<MayBeSent>;
+  /** `doubtedAt`: since when it is in doubt, null when it is in none; `tried`: the party was called. Until it is, the first sending is still to come. */
   postponed(
     lease: Lease,
     fault: Fault,
-    when: { readonly notBefore: Millis; readonly costsAttempt: boolean; readonly inDoubt: boolean },
+    when: { readonly notBefore: Millis; readonly tried: boolean; readonly doubtedAt: Millis | null },
     advance: Advance,
   ): Promise<Recorded>;
-  parked(lease: Lease, fault: Fault, advance: Advance): Promise<Recorded>;
-  /** Given back unsent, by a graceful stop. */
+  parked(lease: Lease, fault: Fault, tried: boolean, advance: Advance): Promise<Recorded>;
+  /** It is certain that the party does not have it, and it is not sent any more: its step or its case has ended. */
+  withheld(lease: Lease): Promise<Recorded>;
+  /** Given back unsent: by a graceful stop, or because it may not be sent now. */
   returned(lease: Lease): Promise<Recorded>;
   /**
    * Delivered envelopes of a party whose answer is still due and whose time to be asked has come: at most `limit`, each moved to
@@ -127,6 +153,17 @@ export interface DeliveryStore {
     readonly now: Millis;
     readonly scheduleMs: readonly number[];
   }): Promise<readonly AwaitedAnswer[]>;
+  /** Its answer could not be collected: it stands in the person's queue, with the reason, until one is. False: nothing is due of it any more. */
+  answerFailed(envelopeId: string, fault: Fault, advance: (envelope: Envelope) => Advance): Promise<boolean>;
+  /** It was asked for again, and the party had nothing to say yet: it waits for its answer as before. False: it did so already. */
+  answerAwaited(envelopeId: string, advance: (envelope: Envelope) => Advance): Promise<boolean>;
+  /** A party has not answered since then. True for the one, of all nodes, who says so first: that is to be told once. */
+  partyAway(party: Party, since: Millis, reason: Reason): Promise<boolean>;
+  /**
+   * It answers: since when it had not; null when nobody had said so. `stillWaited`: something that was first sent before `sentBefore` waits for it still, and
+   * nothing changes.
+   */
+  partyBack(party: Party, sentBefore: Millis): Promise<Millis | 'stillWaited' | null>;
   /** One small read: all that an idle node asks, now and then. */
   due(): Promise<Due>;
 }
@@ -150,12 +187,22 @@ export interface AwaitedAnswer {
   readonly envelope: Envelope;
   readonly number: string | null;
   readonly deliveredAt: Millis;
+  /** What was said the last time could not be read. */
+  readonly failed?: boolean;
 }
 
 /** Why a lane stands still. `by` is an operator's app key, or `gateway` when a fault stopped it. */
+export interface Pause {
+  readonly by: string;
+  readonly reason: string;
+  readonly at: Millis;
+}
+
 export interface LaneState {
   readonly lane: Party;
-  readonly paused: { readonly by: string; readonly reason: string; readonly at: Millis } | null;
+  readonly paused: Pause | null;
+  /** Its party does not answer. */
+  readonly away: { readonly since: Millis; readonly reason: Reason } | null;
   readonly waiting: number;
   readonly leased: number;
   readonly parked: number;
@@ -165,14 +212,34 @@ export interface LaneState {
 }
 
 export interface DeskStore {
-  /** Undefined: no such envelope. `notParked`: it is not parked (or waiting), nothing changed. A released one keeps its doubt. */
-  released(envelopeId: string, advance: (envelope: Envelope) => Advance): Promise<'released' | 'notParked' | undefined>;
-  /** Only what is parked or waiting can be cancelled. */
-  cancelled(envelopeId: string, advance: (envelope: Envelope) => Advance): Promise<'cancelled' | 'tooLate' | undefined>;
+  /** Undefined: no such envelope. `notParked`: it is not parked (or waiting), nothing changed. A released one keeps its doubt; one whose answer failed is asked for it again. */
+  released(envelopeId: string, advance: (view: EnvelopeView) => Advance): Promise<'released' | 'notParked' | undefined>;
+  /**
+   * A person has found out whether the party has it. `receipt` null: it has not, and it goes (again) unless its step has ended. `notInDoubt`: nothing changed.
+   * One that was cancelled in doubt can be settled too. `answerDue` as for `delivered`.
+   */
+  settled(
+    envelopeId: string,
+    receipt: Receipt | null,
+    answerDue: Millis | null,
+    advance: (view: EnvelopeView) => Advance,
+  ): Promise<'settled' | 'notInDoubt' | undefined>;
+  /** Only what is parked or waiting can be cancelled. It keeps its doubt. */
+  cancelled(envelopeId: string, advance: (view: EnvelopeView) => Advance): Promise<'cancelled' | 'tooLate' | undefined>;
   paused(lane: Party, by: string, reason: string): Promise<void>;
   resumed(lane: Party, by: string): Promise<void>;
-  /** Stops or frees every envelope of a case. False: no such case. */
-  held(caseNo: string, held: boolean, advance: Advance): Promise<boolean>;
+  /** Stops a case with everything that is to be sent of it, or (`hold` null) lets it go on. False: no such case. */
+  held(caseNo: string, hold: Hold | null, advance: Advance): Promise<boolean>;
+}
+
+/** An envelope that has not ended. `behind`: an earlier one of its case and lane has not either. */
+export interface OpenEnvelope {
+  readonly id: string;
+  readonly caseNo: string;
+  readonly stepNo: string | null;
+  readonly lane: Party;
+  readonly place: 'waiting' | 'behind' | 'leased' | 'parked';
+  readonly since: Millis;
 }
 
 /** Opaque to callers. */
@@ -199,6 +266,10 @@ export interface CaseReads {
   cases(filter: CaseFilter): Promise<Page<CaseRecord>>;
   timeline(caseNo: string, cursor: Cursor | undefined, limit: number): Promise<Page<CaseEvent>>;
   envelope(id: string): Promise<EnvelopeView | undefined>;
+  /** The lanes that are stopped. */
+  pauses(): Promise<ReadonlyMap<Party, Pause>>;
+  /** What has not ended of these cases, oldest first: one small read for all of them. */
+  open(caseNos: readonly string[]): Promise<readonly OpenEnvelope[]>;
   envelopes(filter: {
     readonly state?: EnvelopeState;
     readonly party?: Party;
@@ -211,6 +282,18 @@ export interface CaseReads {
   lanes(): Promise<readonly LaneState[]>;
 }
 
+/** Whole definitions of items, so that a case ends as it began. */
+export interface ItemVersions {
+  /** Those that are current now; one that is there already is only marked as the newest of its item. */
+  keepItemVersions(current: readonly ItemVersion[], now: Millis): Promise<void>;
+  /** `version` null: the newest of this item. */
+  itemVersion(code: string, version: string | null): Promise<ItemVersion | undefined>;
+  /** How many cases are not decided, by item and version. */
+  undecidedCases(): Promise<
+    readonly { readonly code: string; readonly version: string | null; readonly cases: number }[]
+  >;
+}
+
 export interface Nonces {
   /** True exactly once for this caller and nonce until `forgetAfter`. */
   firstUse(appKey: string, nonce: string, forgetAfter: Millis): Promise<boolean>;
@@ -221,5 +304,8 @@ export const EVERY_LANE = '*';
 /** Among the lanes: events for others wait to be published. */
 export const PUBLIC_EVENTS = '!';
 
-/** Called after each commit that may have made work for a lane (the relay's wake-up), or changed what certificates say. */
-export type Committed = (lanes: readonly Party[], stale: readonly Stale[]) => void;
+/**
+ * Called after each commit that may have made work for a lane (the relay's wake-up), changed what certificates say, or stored envelopes that may not go out and
+ * that a person must see.
+ */
+export type Committed = (lanes: readonly Party[], stale: readonly Stale[], parked: readonly Parked[]) => void;

@@ -7,7 +7,7 @@ import { within } from '../../contracts/within.ts';
 import { type Channel, Connection } from './connection.ts';
 import { ConsumedLane } from './consumed-lane.ts';
 import { TopicExchange } from './event-exchange.ts';
-import { LEASE_PROPERTIES, written } from './lease-message.ts';
+import { propertiesOf, written } from './lease-message.ts';
 import { Newsroom } from './news.ts';
 import { NotTaken, type Outgoing, Publisher, Unroutable } from './publisher.ts';
 
@@ -147,7 +147,7 @@ export async function rabbitBus({
         routingKey: queue,
         content: written(lease),
         options: {
-          ...LEASE_PROPERTIES,
+          ...propertiesOf(lease),
           mandatory: true,
           // The broker's own watch drops it when it lies too long, whatever the clocks of the nodes say.
           expiration: Math.max(0, Math.ceil(lease.until - clock.now())),

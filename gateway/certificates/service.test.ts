@@ -68,6 +68,7 @@ function item(sources: readonly Party[], whenDown?: WhenDown, itemCode = 'ITEM')
   });
   return {
     code: itemCode,
+    version: '0123456789abcdef',
     title: { zh: '样例事项', en: 'item' },
     area: words('area'),
     owner: { name: '松阳县样例局', uscc: '11331124QA0000057N' },

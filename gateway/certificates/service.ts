@@ -25,6 +25,7 @@ import { CertificateCache } from './cache.ts';
 import { causeOf } from './cause.ts';
 import type { Ticket } from './documents/hand-out.ts';
 import { entryOf, LEDGER_DOWN } from './entry.ts';
+import { itemIfUsable } from './item-of-purpose.ts';
 import { comparableName, factsOf, wantedBy } from './matter.ts';
 import { complete, type Ground, REFUSALS, type Refusal, type Right, rightTo } from './rights.ts';
 import { type Outcome, type Source, search } from './search.ts';
@@ -70,6 +71,8 @@ interface Asked {
   readonly holder: Holder;
   readonly type: string;
   readonly right: Right | Refusal;
+  /** What the source's own audit is told. */
+  readonly cause: string;
 }
 
 /** What all answers to one request have in common: its time is counted from its beginning. */
@@ -115,26 +118,28 @@ export function makeCertificates(parts: CertificateParts): Certificates & { forg
     hashed([idType, comparableIdNo(idNo), comparableName(name), type, hints, [...sources]]);
 
   /** Longer than fresh where some item takes an older copy while the source is away. */
-  const keptSeconds = (type: string): number => {
-    const hours = catalogue
+  const keptSeconds = (type: string, right: Right): number => {
+    const current = catalogue
       .list()
-      .flatMap(({ materials }) => materials)
-      .flatMap(({ certificate }) =>
-        certificate?.type === type && certificate.whenDown?.do === 'asOf' ? [certificate.whenDown.hours] : [],
-      );
+      .flatMap(({ materials }) => materials.flatMap(({ certificate }) => certificate ?? []));
+    // The item of a running case may be an earlier one.
+    const hours = [...current, right.certificate].flatMap((each) =>
+      each.type === type && each.whenDown?.do === 'asOf' ? [each.whenDown.hours] : [],
+    );
     return Math.max(types.get(type)?.freshSeconds ?? 0, ...hours.map((each) => each * 3_600));
   };
 
   /** What is known of the matter, looked up once. A refusal stands for all that is asked. */
   async function groundOf({ purpose, facts, appKey }: RetrievalRequest): Promise<Ground | Refusal> {
     if (!complete(purpose)) return 'noPurpose';
-    const item = catalogue.get(purpose.itemCode);
-    if (item === undefined) return 'itemUnknown';
-    const { caseNo, applicationNo, mandateId } = purpose;
+    const { caseNo, applicationNo, mandateId, itemCode } = purpose;
     const record =
       caseNo === undefined
         ? (await cases.byApplication(appKey, applicationNo ?? ''))?.record
         : await cases.caseOf(caseNo);
+    const own = record?.appKey === appKey && record.submission.itemCode === itemCode;
+    const item = own ? await itemIfUsable(catalogue, record) : catalogue.get(itemCode);
+    if (item === undefined) return 'itemUnknown';
     if (caseNo !== undefined && record?.appKey !== appKey) return 'caseUnknown';
     if (record?.state === 'WITHDRAWN') return 'caseWithdrawn';
     if (record !== undefined && record.submission.itemCode !== item.code) return 'otherItem';
@@ -160,11 +165,13 @@ export function makeCertificates(parts: CertificateParts): Certificates & { forg
     const { types: named } = request;
     const item = refused ? catalogue.get(request.purpose.itemCode) : ground.item;
     const ofItem = item === undefined ? [] : typesOf(item);
+    const cause = causeOf(request.purpose, item);
     const each = (holder: Holder, type: string): Asked => ({
       id: randomUUID(),
       holder,
       type,
       right: refused ? ground : rightTo(holder, type, request, ground),
+      cause,
     });
     if (request.holders === undefined) {
       if (refused || ground.wanted === undefined) throw whoseUnknown();
@@ -317,17 +324,21 @@ export function makeCertificates(parts: CertificateParts): Certificates & { forg
     return { ...standIn, warnings: [...standIn.warnings, 'asOf'] };
   }
 
-  function searched(request: RetrievalRequest, { holder, type }: Asked, right: Right, key: string): Promise<Outcome> {
+  function searched(
+    request: RetrievalRequest,
+    { holder, type, cause }: Asked,
+    right: Right,
+    key: string,
+  ): Promise<Outcome> {
     const before = underWay.get(key);
     if (before !== undefined) return before.outcome;
     const { purpose, traceparent } = request;
-    const cause = causeOf(purpose, catalogue.get(purpose.itemCode));
     const query = { holder, type, purpose, cause, hints: right.hints };
     const sources = new Map([...parts.sources(), [REGISTER, register] as const]);
     const own: UnderWay = {
       outcome: search(query, right.certificate.sources, sources, { clock, log, traceparent }).then((outcome) => {
         if (underWay.get(key) === own) underWay.delete(key);
-        if (!own.stale) keep(key, type, own.tags, outcome);
+        if (!own.stale) keep(key, type, right, own.tags, outcome);
         return outcome;
       }),
       tags: [holderTag(type, hashOf(holder.idNo))],
@@ -337,10 +348,10 @@ export function makeCertificates(parts: CertificateParts): Certificates & { forg
     return own.outcome;
   }
 
-  function keep(key: string, type: string, tags: readonly string[], outcome: Outcome): void {
+  function keep(key: string, type: string, right: Right, tags: readonly string[], outcome: Outcome): void {
     if (outcome.state === 'found') {
       const { certificate, source, fetchedAt } = outcome;
-      const seconds = Math.min(keptSeconds(type), validForMs(certificate, fetchedAt) / 1_000);
+      const seconds = Math.min(keptSeconds(type, right), validForMs(certificate, fetchedAt) / 1_000);
       const named = certificate.identifier === null ? tags : [...tags, certificate.identifier];
       cache.put(key, { certificate, source, fetchedAt }, named, seconds);
     } else if (outcome.state === 'none' && outcome.reason.code === 'noData') {

@@ -17,7 +17,22 @@ export function makeContracts(published: readonly PublishedContract[]): Contract
   const contracts = [...byName.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
   refuseCircles(byName);
   const compile = schemaCompiler({ schemas: contracts.map(({ schema }) => schema) });
-  const checks = new Map<ContractName, Check>(contracts.map(({ name, schema }) => [name, compile(schema)]));
+  const checks = new Map<ContractName, Check>();
+  const failures: SchemaError[] = [];
+  for (const { name, schema } of contracts) {
+    try {
+      checks.set(name, compile(schema));
+    } catch (error) {
+      if (!(error instanceof SchemaError)) throw error;
+      failures.push(error);
+    }
+  }
+  const [first] = failures;
+  if (first !== undefined) {
+    // All at once, each on a line of its own.
+    first.message = failures.map(({ message }) => message).join('\n');
+    throw first;
+  }
 
   return {
     has: (name) => byName.has(name),

@@ -85,8 +85,8 @@ describe('an answer that comes later', () => {
     assert.equal(of('error').length, 1);
   });
 
-  test('one that breaks its contract is not taken, and rings', async (t) => {
-    const { submit, clock, office, step, of } = await engine(t, ASKS);
+  test('one that breaks its contract is not taken, and stands before a person until one comes that can be read', async (t) => {
+    const { submit, clock, office, step, of, envelopes } = await engine(t, ASKS);
     office.answer = BROKEN;
     office.work = async () => {
       office.answer = undefined;
@@ -95,9 +95,16 @@ describe('an answer that comes later', () => {
     await clock.until('waiting', async () => (await step(caseNo))?.state === 'WAITING_RECEIPT');
     office.answer = BROKEN;
     await clock.until('asked', () => of('error').length === 1);
-    assert.equal((await step(caseNo))?.state, 'WAITING_RECEIPT');
+    const failed = await step(caseNo);
+    assert.deepEqual([failed?.state, failed?.reason?.code], ['PARKED', 'resultBroken']);
+    const [parked] = await envelopes('parked');
+    assert.deepEqual([parked?.envelope.id, parked?.number], [`${caseNo}-01`, `TEA-${caseNo}-01`]);
+    office.answer = undefined;
+    await clock.until('awaited again', async () => (await step(caseNo))?.state === 'WAITING_RECEIPT', 3_600_000, 1_000);
+    assert.deepEqual(await envelopes('parked'), []);
     office.answer = DONE;
-    await clock.until('done', async () => (await step(caseNo))?.state === 'DONE');
+    await clock.until('done', async () => (await step(caseNo))?.state === 'DONE', 3_600_000, 1_000);
+    assert.equal(of('error').length, 1, 'told once');
   });
 });
 

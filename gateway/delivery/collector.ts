@@ -2,16 +2,17 @@ import type { Accept } from '../../contracts/ports/adapter.ts';
 import type { Clock } from '../../contracts/ports/clock.ts';
 import type { Contracts } from '../../contracts/ports/contract.ts';
 import type { Message, Millis, Party } from '../../contracts/ports/envelope.ts';
-import { FAULT_POLICY, Fault } from '../../contracts/ports/fault.ts';
+import { Fault } from '../../contracts/ports/fault.ts';
 import type { Logger } from '../../contracts/ports/logger.ts';
 import type { Routing } from '../../contracts/ports/routing.ts';
 import type { AwaitedAnswer, CaseReads, CaseStore, DeliveryStore, DeskStore } from '../../contracts/ports/store.ts';
 import { isAway } from './away.ts';
+import type { Outages } from './outages.ts';
 import { checkAnswer, deliverableOf, type LiveParty } from './party.ts';
 
 export interface CollectorParts {
   readonly store: CaseStore &
-    Pick<DeliveryStore, 'awaiting' | 'due'> &
+    Pick<DeliveryStore, 'awaiting' | 'due' | 'answerFailed' | 'answerAwaited'> &
     Pick<DeskStore, 'paused'> &
     Pick<CaseReads, 'unmatched' | 'lanes'>;
   readonly routing: Routing;
@@ -20,6 +21,7 @@ export interface CollectorParts {
   readonly log: Logger;
   readonly parties: () => readonly LiveParty[];
   readonly party: (party: Party) => LiveParty | undefined;
+  readonly outages: Pick<Outages, 'failed' | 'answered'>;
   /** At most this long between two looks, ms. */
   readonly sweepMs: number;
 }
@@ -200,16 +202,36 @@ export class Collector {
         { group: 'deliver', name: 'collect', write: false, attempt: 1, traceparent },
         async (call) => await adapter.collect?.([one], this.accept(facts.party), call),
       );
+      void this.#parts.outages.answered(facts.party);
+      if (one.failed)
+        await this.#parts.store.answerAwaited(id, (envelope) => this.#parts.routing.answerAwaited(envelope));
       return true;
     } catch (error) {
-      const { kind, reason, cause } = Fault.from(error);
+      const fault = Fault.from(error);
+      const { kind, reason, cause } = fault;
       const line = this.#parts.log.with({ envelope: id, party: facts.party, traceparent });
       const fields = { fault: kind, code: reason.code, reason: reason.en };
       // It is asked again on schedule; an answer that makes no sense, and a key that is not accepted, will not mend themselves.
-      if (FAULT_POLICY[kind].rings) line.error('an answer could not be collected', { ...fields, cause });
-      else line.debug('an answer could not be asked for', fields);
-      if (kind === 'unauthorized') await this.#parts.store.paused(facts.party, 'gateway', reason.zh);
-      return kind === 'malformed' || kind === 'refused';
+      const { store, routing, clock, outages } = this.#parts;
+      switch (kind) {
+        case 'malformed':
+        case 'refused':
+          // They are there, and what they say helps nobody: it is asked for again on schedule, and stands before a person until it can be read.
+          if (await store.answerFailed(id, fault, (envelope) => routing.answerFailed(envelope, fault)))
+            line.error('an answer could not be collected: a person must look at it', { ...fields, cause });
+          return true;
+        case 'unauthorized':
+          line.error('an answer could not be collected: our key, seal or session is not accepted', {
+            ...fields,
+            cause,
+          });
+          await store.paused(facts.party, 'gateway', reason.zh);
+          return false;
+        default:
+          if (kind !== 'busy') void outages.failed(facts.party, clock.now(), fault);
+          line.debug('an answer could not be asked for', fields);
+          return false;
+      }
     }
   }
 

@@ -184,7 +184,7 @@ describe('a person', () => {
     await clock.until('delivered', () => office.book.length === 1);
     await settle();
     const { desk } = delivery;
-    const wrong: readonly [() => Promise<void>, number, string][] = [
+    const wrong: readonly [() => Promise<unknown>, number, string][] = [
       [() => desk.release('no-01', 'operator-1'), 404, 'envelopeUnknown'],
       [() => desk.release(`${caseNo}-01`, 'operator-1'), 409, 'notParked'],
       [() => desk.cancel('no-01', 'operator-1', 'x'), 404, 'envelopeUnknown'],

@@ -16,15 +16,17 @@ import { Fault } from '../../contracts/ports/fault.ts';
 import type { Logger } from '../../contracts/ports/logger.ts';
 import type { Metrics } from '../../contracts/ports/observe.ts';
 import type { Routing } from '../../contracts/ports/routing.ts';
-import type { Departments, Desk } from '../../contracts/ports/services.ts';
+import type { CaseProgress, Departments, Desk } from '../../contracts/ports/services.ts';
 import type { Store } from '../../contracts/ports/store.ts';
 import { Collector } from './collector.ts';
 import { makeDepartments } from './departments.ts';
 import { makeDesk } from './desk.ts';
 import { makeDispatcher } from './dispatcher.ts';
 import { Guard } from './guard.ts';
+import { Outages } from './outages.ts';
 import type { LiveParty } from './party.ts';
 import { Relay } from './relay.ts';
+import { makeCaseProgress } from './waiting.ts';
 
 export interface DeliveryParts {
   readonly store: Store;
@@ -41,6 +43,7 @@ export interface DeliveryParts {
     readonly sweepMs: number;
     readonly stopMs: number;
     readonly askSweepMs: number;
+    readonly alarmAfterMs: number;
   };
 }
 
@@ -66,6 +69,7 @@ export interface Delivery {
   party(party: Party): LiveParty | undefined;
   sources(): ReadonlyMap<Party, CertificateSource>;
   readonly departments: Departments;
+  readonly progress: CaseProgress;
   readonly desk: Desk;
   /** To be called by the store after each commit that made work. */
   readonly committed: (lanes: readonly Party[]) => void;
@@ -91,6 +95,7 @@ export function makeDelivery(parts: DeliveryParts): Delivery {
   const parties = (): readonly LiveParty[] => [...live.values()];
   const node = randomUUID();
 
+  const outages = new Outages({ store, clock, log, alarmAfterMs: settings.alarmAfterMs });
   const collector = new Collector({
     store,
     routing,
@@ -99,6 +104,7 @@ export function makeDelivery(parts: DeliveryParts): Delivery {
     log,
     party,
     parties,
+    outages,
     sweepMs: settings.askSweepMs,
   });
   const dispatch = makeDispatcher({
@@ -109,6 +115,7 @@ export function makeDelivery(parts: DeliveryParts): Delivery {
     log,
     metrics,
     party,
+    outages,
     rematch: (name) => collector.rematch(name),
     expect: (at) => collector.expect(at),
   });
@@ -154,7 +161,8 @@ export function makeDelivery(parts: DeliveryParts): Delivery {
       clock,
       log,
     }),
-    desk: makeDesk(store, routing, (lane) => live.has(lane), log),
+    progress: makeCaseProgress(store, (lane) => live.has(lane)),
+    desk: makeDesk({ store, routing, party, contracts, clock, log }),
     committed: (lanes) => relay.wake(lanes),
 
     async connect({ facts, adapter }) {

@@ -30,6 +30,7 @@ test('a department’s view says what is true of it', async (t) => {
     quota: { calls: 5, per: 'day', used: 1 },
     lane: { waiting: 0, inFlight: 0, parked: 0, oldestWaiting: null, unmatched: 0 },
     paused: null,
+    away: null,
     lastSuccess: view?.lastSuccess,
     delivers: ['tea-office.work@1'],
     queries: ['garden', 'empty'],

@@ -174,6 +174,7 @@ function view({ facts, guard }: LiveParty, lanes: readonly LaneState[]): Departm
       unmatched: lane?.unmatched ?? 0,
     },
     paused: lane?.paused ?? null,
+    away: lane?.away ?? null,
     lastSuccess: lane?.lastDelivered ?? null,
     delivers: facts.delivers.map(({ contract }) => contract),
     queries: facts.queries.map(({ name }) => name),

@@ -1,31 +1,108 @@
-import { Unfit } from '../../contracts/ports/contract.ts';
+import type { EnvelopeView } from '../../contracts/ports/case.ts';
+import type { Clock } from '../../contracts/ports/clock.ts';
+import { type Contracts, Unfit } from '../../contracts/ports/contract.ts';
+import type { Party, Reason, Receipt } from '../../contracts/ports/envelope.ts';
+import { Fault } from '../../contracts/ports/fault.ts';
 import type { Logger } from '../../contracts/ports/logger.ts';
 import type { Routing } from '../../contracts/ports/routing.ts';
 import type { Desk } from '../../contracts/ports/services.ts';
-import type { DeskStore } from '../../contracts/ports/store.ts';
+import type { CaseReads, DeskStore } from '../../contracts/ports/store.ts';
+import { answerDueAt, checkAnswer, deliverableOf, type LiveParty } from './party.ts';
+
+export interface DeskParts {
+  readonly store: DeskStore & Pick<CaseReads, 'envelope'>;
+  readonly routing: Routing;
+  readonly party: (party: Party) => LiveParty | undefined;
+  readonly contracts: Contracts;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
 
 /** What a person does to the queue. Each is written down in the case's timeline, and survives a restart. */
-export function makeDesk(store: DeskStore, routing: Routing, hasLane: (lane: string) => boolean, log: Logger): Desk {
-  const known = (lane: string): void => {
-    if (!hasLane(lane)) throw new Unfit(404, 'partyUnknown', { zh: '没有该部门', en: 'no such department' });
+export function makeDesk({ store, routing, party, contracts, clock, log }: DeskParts): Desk {
+  const known = (lane: Party): void => {
+    if (party(lane) === undefined) throw new Unfit(404, 'partyUnknown', { zh: '没有该部门', en: 'no such department' });
   };
+
+  async function envelopeOf(id: string): Promise<EnvelopeView> {
+    const view = await store.envelope(id);
+    if (view === undefined) throw unknown();
+    return view;
+  }
+
+  /** What the party itself says about an envelope in doubt; undefined when it cannot be asked, or cannot say. */
+  async function ask({ envelope }: EnvelopeView): Promise<Receipt | 'neverArrived' | undefined> {
+    const live = party(envelope.to);
+    const inquire = live?.adapter.inquire;
+    if (live === undefined || inquire === undefined) return undefined;
+    const { id, to, contract, traceparent } = envelope;
+    try {
+      return await live.guard.call(
+        { group: 'deliver', name: 'inquire', write: false, attempt: 1, traceparent },
+        async (call) => {
+          const answer = await inquire.call(live.adapter, envelope, call);
+          if (answer !== 'neverArrived' && answer.answer !== undefined)
+            checkAnswer(answer.answer, deliverableOf(live.facts, contract), contracts);
+          return answer;
+        },
+      );
+    } catch (error) {
+      const { kind, reason } = Fault.from(error);
+      log.info('the party could not be asked before an envelope is settled; the person’s word counts', {
+        envelope: id,
+        party: to,
+        fault: kind,
+        code: reason.code,
+      });
+      return undefined;
+    }
+  }
+
   return {
     async release(id, by) {
-      const outcome = await store.released(id, (envelope) => routing.released(envelope, by));
+      const outcome = await store.released(id, (view) => routing.released(view, by));
       if (outcome === undefined) throw unknown();
       if (outcome === 'notParked')
         throw new Unfit(409, 'notParked', { zh: '该报文没有在等待人工处理', en: 'this envelope is not parked' });
       log.info('released by a person', { envelope: id, by });
     },
+    async settle(id, by, settlement) {
+      const view = await envelopeOf(id);
+      if (!view.inDoubt) throw notInDoubt();
+      const said = await ask(view);
+      const theirs = said === undefined || said === 'neverArrived' ? undefined : said;
+      const own = settlement.outcome === 'filed' ? { number: settlement.number, duplicate: false } : null;
+      const receipt: Receipt | null = theirs ?? own;
+      const asked = theirs !== undefined ? 'there' : said === undefined ? null : 'notThere';
+      const live = party(view.envelope.to);
+      const answerDue =
+        receipt === null || live === undefined ? null : answerDueAt(live, view.envelope, receipt, clock.now());
+      const outcome = await store.settled(id, receipt, answerDue, (seen) =>
+        routing.settled(seen, receipt, by, settlement.reason, asked),
+      );
+      if (outcome === undefined) throw unknown();
+      if (outcome === 'notInDoubt') throw notInDoubt();
+      log.info('settled by a person', { envelope: id, by, outcome: receipt === null ? 'notThere' : 'filed', asked });
+      if (settlement.outcome === 'notThere' && theirs !== undefined)
+        throw new Unfit(409, 'partyHasIt', {
+          zh: `该部门答复已收到该报文${theirs.number === null ? '' : `，编号 ${theirs.number}`}；已按部门答复记为已送达，未重新发送`,
+          en: `the party says that it has this envelope${theirs.number === null ? '' : `, under ${theirs.number}`}; it was settled as filed, and is not sent again`,
+        });
+    },
     async cancel(id, by, reason) {
-      const outcome = await store.cancelled(id, (envelope) => routing.cancelled(envelope, by, reason));
+      let inDoubt = false;
+      const outcome = await store.cancelled(id, (view) => {
+        ({ inDoubt } = view);
+        return routing.cancelled(view, by, reason);
+      });
       if (outcome === undefined) throw unknown();
       if (outcome === 'tooLate')
         throw new Unfit(409, 'tooLate', {
           zh: '该报文正在发送或已经结束，不能撤销',
           en: 'this envelope is on its way or has ended, and cannot be cancelled',
         });
-      log.info('cancelled by a person', { envelope: id, by });
+      log[inDoubt ? 'warn' : 'info']('cancelled by a person', { envelope: id, by, inDoubt });
+      return inDoubt ? [CANCELLED_IN_DOUBT] : [];
     },
     async pause(lane, by, reason) {
       known(lane);
@@ -38,15 +115,27 @@ export function makeDesk(store: DeskStore, routing: Routing, hasLane: (lane: str
       log.info('lane resumed by a person', { party: lane, by });
     },
     async hold(caseNo, by, reason) {
-      if (!(await store.held(caseNo, true, routing.held(true, by, reason)))) throw noCase();
+      const hold = { by, reason, at: clock.now() };
+      if (!(await store.held(caseNo, hold, routing.held(true, by, reason)))) throw noCase();
       log.info('case stopped by a person', { case: caseNo, by });
     },
     async unhold(caseNo, by) {
-      if (!(await store.held(caseNo, false, routing.held(false, by, '')))) throw noCase();
+      if (!(await store.held(caseNo, null, routing.held(false, by, '')))) throw noCase();
       log.info('case resumed by a person', { case: caseNo, by });
     },
   };
 }
 
+const CANCELLED_IN_DOUBT: Reason = {
+  code: 'cancelledInDoubt',
+  zh: '该报文是否已到达部门不明：部门可能已经收到并在办理，请与部门核实后用“核实”登记结果',
+  en: 'whether the party has this envelope is not known: it may be working on it; find out, and settle it',
+};
+
 const unknown = (): Unfit => new Unfit(404, 'envelopeUnknown', { zh: '没有该报文', en: 'no such envelope' });
 const noCase = (): Unfit => new Unfit(404, 'caseUnknown', { zh: '没有该办件', en: 'no such case' });
+const notInDoubt = (): Unfit =>
+  new Unfit(409, 'notInDoubt', {
+    zh: '该报文是否送达没有疑问，或正在发送，无需核实',
+    en: 'this envelope is in no doubt, or on its way: there is nothing to settle',
+  });

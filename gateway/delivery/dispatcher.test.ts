@@ -4,6 +4,7 @@ import { Unfit } from '../../contracts/ports/contract.ts';
 import type { Store } from '../../contracts/ports/store.ts';
 import { engine, REPLIES } from '../../test/support/engine.ts';
 
+const DAY = 86_400_000;
 const DONE = { outcome: 'done' as const, result: { leaf: 'green' } };
 
 describe('an envelope on its way', () => {
@@ -42,18 +43,26 @@ describe('an envelope on its way', () => {
     assert.equal(of('error').length, 0, 'a department that is away rings nobody');
   });
 
-  test('GovStack: messages that fail delivery "should be dropped": here it is parked when the attempts run out, rings, and goes on when released', async (t) => {
+  test('GovStack: messages that fail delivery "should be dropped": here it waits as long as its case may, is then parked with an error, and goes on when released', async (t) => {
     const { submit, clock, office, step, envelopes, of, delivery } = await engine(t, {
-      terms: { attempts: 3, breaker: { failures: 99, windowMs: 10_000, openMs: 1_000 } },
+      terms: { attempts: 3, backoffMs: { first: 1_000, max: 3_600_000 } },
     });
     office.answer = DONE;
     office.mood = 'absent';
     const caseNo = await submit('A1');
-    await clock.until('parked', async () => (await envelopes('parked')).length === 1);
+    await clock.pass(29 * DAY, 600_000);
+    assert.equal((await step(caseNo))?.state, 'WAITING', 'an outage is not a person’s work');
+    await clock.until('parked', async () => (await envelopes('parked')).length === 1, 2 * DAY, 600_000);
     const parked = await step(caseNo);
     assert.equal(parked?.state, 'PARKED');
-    assert.equal(parked.reason?.zh, '已尝试 3 次仍未成功：connectRefused（原话）');
-    assert.equal(of('error').length, 1);
+    assert.match(parked.reason?.zh ?? '', /^等待期限已到，共尝试 \d+ 次仍未成功，请人工处理：connectRefused（原话）$/);
+    assert.deepEqual(
+      of('error').map(({ message }) => message),
+      [
+        'a party does not answer: what is for it waits, and goes on by itself when it does',
+        'parked: a person must look at it',
+      ],
+    );
     const asked = office.asked.length;
     await clock.pass(120_000, 5_000);
     assert.equal(office.asked.length, asked, 'nobody sends what is parked');
@@ -123,13 +132,16 @@ describe('an envelope on its way', () => {
     assert.deepEqual(office.asked, Array(2).fill(`deliver ${caseNo}-01`));
   });
 
-  test('in doubt, and they can be asked nothing: a person’s at once', async (t) => {
+  test('in doubt, and they can be asked nothing: their own word is waited for as long as the case may, and nothing is sent again', async (t) => {
     const { submit, clock, office, envelopes } = await engine(t, { able: { inquire: false } });
     office.mood = 'forgetful';
     const caseNo = await submit('A1');
-    await clock.until('parked', async () => (await envelopes('parked')).length === 1);
+    await clock.pass(DAY, 60_000);
+    const [waiting] = await envelopes('waiting');
+    assert.deepEqual([waiting?.inDoubt, waiting?.fault, waiting?.attempts], [true, 'inDoubt', 1]);
+    await clock.until('parked', async () => (await envelopes('parked')).length === 1, 31 * DAY, 600_000);
     assert.deepEqual(office.asked, [`deliver ${caseNo}-01`]);
-    assert.match((await envelopes('parked'))[0]?.reason?.zh ?? '', /无法查询，请人工核实/);
+    assert.match((await envelopes('parked'))[0]?.reason?.zh ?? '', /无法向该部门查询，请人工核实/);
   });
 
   test('a refusal decides the case, in their words, and is never sent again', async (t) => {
@@ -143,7 +155,7 @@ describe('an envelope on its way', () => {
     assert.deepEqual(of('error'), []);
   });
 
-  test('a key that is not accepted stops the lane, rings, and costs no attempt; it goes on when a person says so', async (t) => {
+  test('a key that is not accepted stops the lane, and logs an error; it goes on when a person says so', async (t) => {
     const { submit, clock, office, step, of, delivery, envelopes } = await engine(t);
     office.answer = DONE;
     office.mood = 'shut';
@@ -154,7 +166,10 @@ describe('an envelope on its way', () => {
     await clock.pass(60_000, 5_000);
     assert.equal(office.asked.length, 1);
     assert.equal(of('error').length, 1);
-    assert.equal((await envelopes())[0]?.attempts, 0);
+    assert.deepEqual(
+      (await envelopes()).map(({ attempts }) => attempts),
+      [1, 0],
+    );
     office.mood = 'well';
     await delivery.desk.resume('tea-office', 'operator-1');
     await clock.until('done', async () => (await step(first))?.state === 'DONE' && office.book.length === 2);
@@ -170,7 +185,7 @@ describe('an envelope on its way', () => {
     await clock.pass(29_000, 500);
     assert.equal(office.asked.length, 1);
     assert.equal((await step(caseNo))?.resumesAt, office.busyUntil);
-    assert.equal((await envelopes())[0]?.attempts, 0);
+    assert.equal((await envelopes())[0]?.attempts, 1);
     await clock.until('done', async () => (await step(caseNo))?.state === 'DONE');
     assert.deepEqual(of('warn'), []);
   });

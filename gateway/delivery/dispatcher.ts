@@ -5,10 +5,11 @@ import { Fault } from '../../contracts/ports/fault.ts';
 import type { Logger } from '../../contracts/ports/logger.ts';
 import type { Metrics } from '../../contracts/ports/observe.ts';
 import type { Routing } from '../../contracts/ports/routing.ts';
-import type { DeliveryStore, DeskStore, Lease, Recorded } from '../../contracts/ports/store.ts';
+import type { DeliveryStore, DeskStore, Lease, MayBeSent, Recorded } from '../../contracts/ports/store.ts';
 import { isAway } from './away.ts';
-import { outcome } from './outcome.ts';
-import { checkAnswer, deliverableOf, type LiveParty } from './party.ts';
+import type { Outages } from './outages.ts';
+import { outcome, waitUntil } from './outcome.ts';
+import { answerDueAt, answersLater, checkAnswer, deliverableOf, type LiveParty } from './party.ts';
 
 export interface DispatcherParts {
   readonly store: DeliveryStore & Pick<DeskStore, 'paused'>;
@@ -18,16 +19,32 @@ export interface DispatcherParts {
   readonly log: Logger;
   readonly metrics: Pick<Metrics, 'delivered'>;
   readonly party: (party: Party) => LiveParty | undefined;
+  readonly outages: Pick<Outages, 'failed' | 'answered'>;
   /** Tries again what this party said before our own receipt was written down. */
   readonly rematch: (party: Party) => Promise<void>;
   /** Its answer is to be asked for then. */
   readonly expect: (at: Millis) => void;
 }
 
-/** What came of taking an envelope to its party. `inDoubt`: whether it may have arrived, as known before the fault. */
+/** What came of taking an envelope to its party. */
 type Carried =
-  | { readonly receipt: Receipt; readonly asked: boolean }
-  | { readonly fault: Fault; readonly inDoubt: boolean };
+  | { readonly came: 'receipt'; readonly receipt: Receipt; readonly asked: boolean }
+  /** It may not go out now, or not any more, and nothing was sent. */
+  | { readonly came: 'stopped'; readonly by: Exclude<MayBeSent, 'yes'> }
+  /** Its step or case has ended, and the party says that it does not have it. */
+  | { readonly came: 'notThere' }
+  | { readonly came: 'fault'; readonly fault: Fault; readonly doubtedAt: Millis | null; readonly tried: boolean };
+
+/** Thrown inside the guard, where an envelope may not be sent: no fault of the party, and nobody is called. */
+class Stopped extends Fault {
+  readonly by: Exclude<MayBeSent, 'yes'>;
+
+  constructor(by: Exclude<MayBeSent, 'yes'>) {
+    const reason = { code: 'stopped', zh: '该报文现在不应发送', en: 'this envelope may not be sent now' };
+    super('busy', { reason });
+    this.by = by;
+  }
+}
 
 /** Beside the deadline of a call: for its last word, and to write down what became of it. */
 const MARGIN_MS = 2_000;
@@ -40,7 +57,7 @@ const STORE_REST_MS = { first: 250, most: 2_000 };
  * leases the envelope next is told that it is in doubt.
  */
 export function makeDispatcher(parts: DispatcherParts): (lease: Lease) => Promise<void> {
-  const { store, routing, contracts, clock, log, metrics } = parts;
+  const { store, routing, contracts, clock, log, metrics, outages } = parts;
 
   return async (lease) => {
     const { id, to, contract, traceparent } = lease.envelope;
@@ -59,15 +76,34 @@ export function makeDispatcher(parts: DispatcherParts): (lease: Lease) => Promis
     const { envelope } = lease;
     const started = clock.now();
     const carried = await carry(lease, party);
-    if ('fault' in carried) return fell(lease, party, carried, line);
-    const { receipt, asked } = carried;
-    const waits =
-      deliverableOf(party.facts, envelope.contract)?.replies === 'later' &&
-      (receipt.answer === undefined || receipt.answer.outcome === 'progress');
-    const [firstAsk] = party.facts.terms.askAfterMs;
-    const answerDue =
-      waits && party.adapter.collect !== undefined && firstAsk !== undefined ? clock.now() + firstAsk : null;
+    switch (carried.came) {
+      case 'fault':
+        return handleFault(lease, party, carried, line);
+      case 'stopped':
+        line.info('not sent', { because: carried.by });
+        if (carried.by !== 'overtaken') await store.returned(lease);
+        return;
+      case 'notThere':
+        void outages.answered(envelope.to);
+        if (ours(await written(lease, () => store.withheld(lease), line), line))
+          line.info('not sent any more: its step has ended, and the party does not have it');
+        return;
+      case 'receipt':
+        return handleReceipt(lease, party, carried, line, started);
+    }
+  }
+
+  async function handleReceipt(
+    lease: Lease,
+    party: LiveParty,
+    { receipt, asked }: Extract<Carried, { came: 'receipt' }>,
+    line: Logger,
+    started: Millis,
+  ): Promise<void> {
+    const { envelope } = lease;
+    const answerDue = answerDueAt(party, envelope, receipt, clock.now());
     const advance = routing.delivered(envelope, receipt);
+    void outages.answered(envelope.to);
     if (!(await recorded(lease, () => store.delivered(lease, receipt, advance, answerDue), line))) return;
     if (answerDue !== null) parts.expect(answerDue);
     metrics.delivered(envelope.to, (clock.now() - envelope.createdAt) / 1_000);
@@ -78,48 +114,69 @@ export function makeDispatcher(parts: DispatcherParts): (lease: Lease) => Promis
       attempt: lease.attempts + 1,
       ms: clock.now() - started,
     });
-    if (waits) await parts.rematch(envelope.to);
+    if (answersLater(party, envelope, receipt)) await parts.rematch(envelope.to);
   }
 
   /** To the wire and back: first the question whether it is there already, when that is in doubt. */
   async function carry(lease: Lease, party: LiveParty): Promise<Carried> {
-    const { envelope, attempts } = lease;
+    const { envelope, attempts, ended } = lease;
     const { facts, adapter, guard } = party;
     const about = {
       group: 'deliver',
       attempt: attempts + 1,
       traceparent: envelope.traceparent,
       notAfter: latestBegin(lease, party),
+      // Whatever an inquiry says in between: a record under its key may be its own.
+      sentBefore: lease.inDoubt,
     } as const;
-    let { inDoubt } = lease;
-    let asked = false;
+    const deliverable = deliverableOf(facts, envelope.contract);
+    let { doubtedAt } = lease;
+    let asking = false;
+    let tried = false;
     /** Within the call, so that an answer that breaks its contract counts as their failure. */
     const checked = (receipt: Receipt): Receipt => {
-      if (receipt.answer !== undefined) checkAnswer(receipt.answer, deliverableOf(facts, envelope.contract), contracts);
+      if (receipt.answer !== undefined) checkAnswer(receipt.answer, deliverable, contracts);
       return receipt;
     };
     try {
       fit(envelope);
-      if (inDoubt && !facts.terms.idempotent) {
+      if (doubtedAt !== null && (ended || !facts.terms.idempotent)) {
         const { inquire } = adapter;
-        if (inquire === undefined) throw cannotAsk();
-        asked = true;
+        if (inquire === undefined)
+          throw ended ? cannotAskOfEnded() : cannotAsk(clock.now() + facts.terms.backoffMs.max);
+        asking = true;
         const known = await guard.call({ ...about, name: 'inquire', write: false }, async (call) => {
+          tried = true;
           const answer = await inquire.call(adapter, envelope, call);
           return answer === 'neverArrived' ? answer : checked(answer);
         });
-        if (known !== 'neverArrived') return { receipt: known, asked };
-        inDoubt = false;
-        asked = false;
+        asking = false;
+        if (known !== 'neverArrived') return { came: 'receipt', receipt: known, asked: true };
+        const believedAt = doubtedAt + (deliverable?.settleMs ?? 0);
+        if (clock.now() < believedAt) throw notBelievedYet(believedAt);
+        doubtedAt = null;
+        if (ended) return { came: 'notThere' };
       }
-      const receipt = await guard.call({ ...about, name: 'deliver', write: true }, async (call) =>
-        checked(await adapter.deliver(envelope, call)),
+      const receipt = await guard.call(
+        { ...about, name: 'deliver', write: true, before: () => looked(lease) },
+        async (call) => {
+          tried = true;
+          return checked(await adapter.deliver(envelope, call));
+        },
       );
-      return { receipt, asked };
+      return { came: 'receipt', receipt, asked: false };
     } catch (error) {
+      if (error instanceof Stopped) return { came: 'stopped', by: error.by };
       const fault = Fault.from(error);
-      return { fault: asked && fault.kind === 'refused' ? questionRefused(fault) : fault, inDoubt };
+      if (asking) return { came: 'fault', fault: ofQuestion(fault), doubtedAt, tried };
+      return { came: 'fault', fault, doubtedAt: tried && fault.maybeArrived ? clock.now() : doubtedAt, tried };
     }
+  }
+
+  /** Right before it is sent: whether it still may be. @throws Stopped */
+  async function looked(lease: Lease): Promise<void> {
+    const may = await store.mayBeSent(lease);
+    if (may !== 'yes') throw new Stopped(may);
   }
 
   /** A released envelope may be one that never fitted its contract: it stays ours. */
@@ -138,22 +195,24 @@ export function makeDispatcher(parts: DispatcherParts): (lease: Lease) => Promis
     });
   }
 
-  async function fell(
+  async function handleFault(
     lease: Lease,
-    { facts, adapter }: LiveParty,
-    { fault, inDoubt }: Extract<Carried, { fault: Fault }>,
+    { facts }: LiveParty,
+    { fault, doubtedAt, tried }: Extract<Carried, { came: 'fault' }>,
     line: Logger,
   ): Promise<void> {
-    const { envelope, attempts } = lease;
+    const { envelope, attempts, firstSentAt } = lease;
     const next = outcome(fault, {
       attempts,
-      inDoubt,
-      canInquire: adapter.inquire !== undefined,
+      inDoubt: doubtedAt !== null,
+      waitUntil: waitUntil(lease.statutoryBy, firstSentAt),
       terms: facts.terms,
       now: clock.now(),
       random: clock.random(),
     });
     const told = { fault: fault.kind, code: fault.reason.code, reason: next.fault.reason.en, attempt: attempts + 1 };
+    if (fault.kind === 'unreachable' || fault.kind === 'inDoubt') void outages.failed(envelope.to, firstSentAt, fault);
+    else if (tried && fault.kind !== 'busy') void outages.answered(envelope.to);
     switch (next.next) {
       case 'refused': {
         const advance = routing.refused(envelope, next.fault);
@@ -161,16 +220,17 @@ export function makeDispatcher(parts: DispatcherParts): (lease: Lease) => Promis
         return;
       }
       case 'parked':
-        if (await park(lease, next.fault, line))
+        if (await park(lease, next.fault, tried, line))
           line.error('parked: a person must look at it', { ...told, cause: fault.cause });
         return;
       case 'postponed': {
         if (next.parkLane) {
-          line.error('lane parked: our key, seal or session is not accepted', told);
+          line.error('lane stopped: our key, seal or session is not accepted', told);
           await written(lease, () => store.paused(envelope.to, 'gateway', fault.reason.zh), line);
         }
         const advance = routing.postponed(envelope, next.fault, next.notBefore);
-        if (!(await recorded(lease, () => store.postponed(lease, next.fault, next, advance), line))) return;
+        const when = { notBefore: next.notBefore, tried, doubtedAt: next.inDoubt ? (doubtedAt ?? clock.now()) : null };
+        if (!(await recorded(lease, () => store.postponed(lease, next.fault, when, advance), line))) return;
         // Who is told to wait has not failed: the breaker's own line, or the calendar, says why.
         const level = fault.kind === 'busy' || next.parkLane ? 'debug' : 'warn';
         line[level]('waits', { ...told, until: new Date(next.notBefore).toISOString() });
@@ -193,7 +253,7 @@ export function makeDispatcher(parts: DispatcherParts): (lease: Lease) => Promis
         en: 'the party has answered, and the case cannot be advanced',
       };
       const fault = new Fault('malformed', { ours: true, maybeArrived: true, reason, cause: error });
-      const parked = await store.parked(lease, fault, routing.parked(lease.envelope, fault)).catch(() => {
+      const parked = await store.parked(lease, fault, true, routing.parked(lease.envelope, fault)).catch(() => {
         throw error;
       });
       if (ours(parked, line)) line.error('parked: a person must look at it', { ...reason, reason: reason.en, error });
@@ -201,9 +261,9 @@ export function makeDispatcher(parts: DispatcherParts): (lease: Lease) => Promis
     }
   }
 
-  async function park(lease: Lease, fault: Fault, line: Logger): Promise<boolean> {
+  async function park(lease: Lease, fault: Fault, tried: boolean, line: Logger): Promise<boolean> {
     const advance = routing.parked(lease.envelope, fault);
-    return ours(await written(lease, () => store.parked(lease, fault, advance), line), line);
+    return ours(await written(lease, () => store.parked(lease, fault, tried, advance), line), line);
   }
 
   function ours(word: Recorded, line: Logger): boolean {
@@ -232,17 +292,52 @@ function latestBegin({ until }: Lease, { facts }: LiveParty): number {
   return until - facts.terms.deadlineMs - MARGIN_MS;
 }
 
-function cannotAsk(): Fault {
+/** It can only wait for the party's own word; when that does not come in time, a person has to ask. */
+function cannotAsk(until: Millis): Fault {
   return new Fault('inDoubt', {
+    until,
     reason: {
       code: 'cannotAsk',
-      zh: '无法向该部门查询是否已收到',
-      en: 'this department cannot be asked whether it has it',
+      zh: '是否送达不明，且无法向该部门查询，请人工核实',
+      en: 'whether it arrived is not known, and this department cannot be asked: a person has to find out',
     },
   });
 }
 
-/** They refused the question, and have said nothing about the envelope itself. */
-function questionRefused(fault: Fault): Fault {
-  return new Fault('inDoubt', { reason: fault.reason, cause: fault });
+function cannotAskOfEnded(): Fault {
+  return new Fault('malformed', {
+    ours: true,
+    maybeArrived: true,
+    reason: {
+      code: 'endedInDoubt',
+      zh: '该环节已结束，但此前的报文是否送达不明，且无法向该部门查询，请人工核实',
+      en: 'its step has ended, and whether it arrived before is not known; this department cannot be asked: a person has to find out',
+    },
+  });
+}
+
+/** They do not know it, so soon after it was sent: it may still be on its way inside their system. */
+function notBelievedYet(until: Millis): Fault {
+  return new Fault('inDoubt', {
+    until,
+    reason: {
+      code: 'notBelievedYet',
+      zh: '对方暂未查到该报文，稍后再次查询确认',
+      en: 'they do not know of it yet; they are asked again after a rest',
+    },
+  });
+}
+
+/** The question came to nothing, and says nothing about the envelope itself: it is in doubt as before. */
+function ofQuestion(fault: Fault): Fault {
+  const { kind, reason } = fault;
+  if (kind !== 'refused' && kind !== 'unreachable') return fault;
+  return new Fault('inDoubt', {
+    reason: {
+      code: reason.code,
+      zh: `是否送达不明，暂时无法向对方查询：${reason.zh}`,
+      en: `whether it arrived is not known, and they could not be asked: ${reason.en}`,
+    },
+    cause: fault,
+  });
 }

@@ -29,6 +29,10 @@ export interface GuardedCall {
   readonly traceparent: string;
   /** The call is not begun after this time: the lease behind it would run out while it is under way. */
   readonly notAfter?: Millis;
+  /** Whether it may have reached the party before. */
+  readonly sentBefore?: boolean;
+  /** Looked at once it is its turn, right before the call; when it rejects there is no call, and nothing counts. Rejects with Fault. */
+  readonly before?: () => Promise<void>;
 }
 
 interface Breaker {
@@ -135,6 +139,7 @@ export class Guard {
         en: 'as many calls as this department takes are under way',
       });
     try {
+      await what.before?.();
       const right = { toTry: false };
       // While this call waited, others may have found out that the party is away: after each wait everything is looked at again.
       for (let wait = this.#missing(what, right); wait !== undefined; wait = this.#missing(what, right)) await wait();
@@ -204,7 +209,7 @@ export class Guard {
 
   /** Settles by itself soon after the deadline; the slot is given back when the call has really ended. */
   #bounded<T>(
-    { name, write, attempt, traceparent }: GuardedCall,
+    { name, write, attempt, traceparent, sentBefore }: GuardedCall,
     run: (call: Call) => Promise<T>,
     release: () => void,
   ): Promise<T> {
@@ -227,7 +232,8 @@ export class Guard {
           abort({ code: 'deadline', zh: `${deadlineMs} 毫秒内没有结果`, en: `no outcome within ${deadlineMs} ms` }),
         ),
       );
-      const running = async (): Promise<T> => run({ signal: own.signal, attempt, traceparent, log });
+      const running = async (): Promise<T> =>
+        run({ signal: own.signal, attempt, traceparent, log, ...(sentBefore === undefined ? {} : { sentBefore }) });
       running()
         .then(resolve, reject)
         .finally(() => {

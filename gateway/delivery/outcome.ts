@@ -11,21 +11,30 @@ export type Next =
       readonly next: 'postponed';
       readonly fault: Fault;
       readonly notBefore: Millis;
-      readonly costsAttempt: boolean;
       readonly inDoubt: boolean;
       readonly parkLane: boolean;
     };
 
 export interface Circumstances {
-  /** Attempts that cost, this one not among them. */
+  /** How often the party was called about it, this time not among them. */
   readonly attempts: number;
   /** Whether it may have arrived, as far as was known before this fault. */
   readonly inDoubt: boolean;
-  readonly canInquire: boolean;
-  readonly terms: Pick<Terms, 'attempts' | 'backoffMs' | 'idempotent'>;
+  /** Until then a party that is away, busy or silent is waited for. */
+  readonly waitUntil: Millis;
+  readonly terms: Pick<Terms, 'backoffMs'>;
   readonly now: Millis;
   /** [0, 1) */
   readonly random: number;
+}
+
+const DAY_MS = 86_400_000;
+/** However short the law's own time for a case is, an outage is waited for so long. */
+const LEAST_WAIT_MS = 30 * DAY_MS;
+
+/** Until when an outage is waited for: the day on which the case has to be decided, and 30 days after the first sending at least. */
+export function waitUntil(statutoryBy: Millis, firstSentAt: Millis): Millis {
+  return Math.max(statutoryBy, firstSentAt + LEAST_WAIT_MS);
 }
 
 /** A rest for what a lane that was stopped has waiting: it is looked at again once a person has resumed the lane. */
@@ -36,17 +45,15 @@ const BUSY_REST_MS = 60_000;
 const LEAST_REST_MS = 1_000;
 
 /** The whole retry policy: the fault table of `contracts/ports/fault.ts`, applied. */
-export function outcome(fault: Fault, { attempts, inDoubt, canInquire, terms, now, random }: Circumstances): Next {
-  const policy = FAULT_POLICY[fault.kind];
-  const spent = attempts + 1;
+export function outcome(fault: Fault, about: Circumstances): Next {
+  const { attempts, inDoubt, terms, now, random } = about;
   const wait = {
     next: 'postponed',
     fault,
-    costsAttempt: policy.costsAttempt,
     inDoubt: inDoubt || fault.maybeArrived,
     parkLane: false,
   } as const;
-  switch (policy.next) {
+  switch (FAULT_POLICY[fault.kind].next) {
     case 'advance':
       return { next: 'refused', fault };
     case 'park':
@@ -55,39 +62,28 @@ export function outcome(fault: Fault, { attempts, inDoubt, canInquire, terms, no
       return { ...wait, notBefore: now + LANE_PARKED_REST_MS, parkLane: true };
     case 'wait': {
       const least = now + Math.min(terms.backoffMs.first, LEAST_REST_MS);
-      return { ...wait, notBefore: Math.max(least, fault.until ?? now + BUSY_REST_MS) };
+      const notBefore = Math.max(least, fault.until ?? now + BUSY_REST_MS);
+      return now >= about.waitUntil ? waitedTooLong(fault, about) : { ...wait, notBefore };
     }
     case 'inquire':
-      if (!canInquire && !terms.idempotent) return { next: 'parked', fault: unsettled(fault) };
-      if (spent >= terms.attempts) return { next: 'parked', fault: usedUp(fault, spent) };
-      return { ...wait, notBefore: now + backoff(terms.backoffMs, spent, random) };
     case 'resend':
-      if (spent >= terms.attempts) return { next: 'parked', fault: usedUp(fault, spent) };
-      return { ...wait, notBefore: now + backoff(terms.backoffMs, spent, random) };
+      return now >= about.waitUntil
+        ? waitedTooLong(fault, about)
+        : { ...wait, notBefore: Math.max(fault.until ?? 0, now + backoff(terms.backoffMs, attempts + 1, random)) };
   }
 }
 
-function usedUp(fault: Fault, attempts: number): Fault {
+function waitedTooLong(fault: Fault, { attempts, inDoubt }: Circumstances): Next {
   const { code, zh, en } = fault.reason;
-  return new Fault(fault.kind, {
+  const tried = attempts + 1;
+  const parked = new Fault(fault.kind, {
     reason: {
       code,
-      zh: `已尝试 ${attempts} 次仍未成功：${zh}`,
-      en: `${attempts} attempts failed, the last one because: ${en}`,
+      zh: `等待期限已到，共尝试 ${tried} 次仍未成功，请人工处理：${zh}`,
+      en: `waited for as long as the case allows, tried ${tried} ${tried === 1 ? 'time' : 'times'}; the last time: ${en}`,
     },
-    maybeArrived: fault.maybeArrived,
+    maybeArrived: inDoubt || fault.maybeArrived,
     cause: fault,
   });
-}
-
-function unsettled(fault: Fault): Fault {
-  const { code, zh, en } = fault.reason;
-  return new Fault('inDoubt', {
-    reason: {
-      code,
-      zh: `是否送达不明，且该部门无法查询，请人工核实：${zh}`,
-      en: `whether it arrived is not known, and this department cannot be asked: ${en}`,
-    },
-    cause: fault,
-  });
+  return { next: 'parked', fault: parked };
 }

@@ -1,6 +1,6 @@
 import type { Adapter, Deliverable, PartyFacts } from '../../contracts/ports/adapter.ts';
 import type { Contracts } from '../../contracts/ports/contract.ts';
-import type { Answer, ContractName } from '../../contracts/ports/envelope.ts';
+import type { Answer, ContractName, Envelope, Millis, Receipt } from '../../contracts/ports/envelope.ts';
 import { Fault } from '../../contracts/ports/fault.ts';
 import type { Guard } from './guard.ts';
 
@@ -13,6 +13,19 @@ export interface LiveParty {
 
 export function deliverableOf(facts: PartyFacts, contract: ContractName): Deliverable | undefined {
   return facts.delivers.find((each) => each.contract === contract);
+}
+
+/** It has the envelope, and its answer is still to come. */
+export function answersLater({ facts }: LiveParty, { contract }: Envelope, { answer }: Receipt): boolean {
+  const later = deliverableOf(facts, contract)?.replies === 'later';
+  return later && (answer === undefined || answer.outcome === 'progress');
+}
+
+/** When it is first asked for its answer; null when it is not asked. */
+export function answerDueAt(live: LiveParty, envelope: Envelope, receipt: Receipt, now: Millis): Millis | null {
+  const [firstAsk] = live.facts.terms.askAfterMs;
+  const asked = answersLater(live, envelope, receipt) && live.adapter.collect !== undefined && firstAsk !== undefined;
+  return asked ? now + firstAsk : null;
 }
 
 /** @throws Fault `malformed` (theirs) when a result breaks the contract it is under */

@@ -1,7 +1,7 @@
 import type { CaseRecord, CaseState } from '../../contracts/ports/case.ts';
 import { Unfit } from '../../contracts/ports/contract.ts';
-import type { Catalogue } from '../../contracts/ports/item.ts';
-import type { Caller, Desk, Intake } from '../../contracts/ports/services.ts';
+import { type Catalogue, type Item, ItemUnusable, itemOfCase } from '../../contracts/ports/item.ts';
+import type { Caller, CaseProgress, Desk, Intake } from '../../contracts/ports/services.ts';
 import type { CaseReads } from '../../contracts/ports/store.ts';
 import { isoOrNull } from './iso.ts';
 import { oneOf, paging, ROWS, readQuery, term, time } from './parameters.ts';
@@ -35,11 +35,12 @@ const READERS: readonly Role[] = ['window', 'department', 'operator', 'auditor']
 export interface CaseParts {
   readonly intake: Intake;
   readonly desk: Desk;
+  readonly progress: CaseProgress;
   readonly reads: CaseReads;
   readonly catalogue: Catalogue;
 }
 
-export function caseRoutes({ intake, desk, reads, catalogue }: CaseParts): readonly SignedRoute[] {
+export function caseRoutes({ intake, desk, progress, reads, catalogue }: CaseParts): readonly SignedRoute[] {
   async function seenBy(caller: Caller, caseNo: string): Promise<CaseRecord> {
     const record = await reads.caseOf(caseNo);
     if (record === undefined || !maySee(caller, record)) {
@@ -48,8 +49,23 @@ export function caseRoutes({ intake, desk, reads, catalogue }: CaseParts): reado
     return record;
   }
 
-  const whole = (record: CaseRecord, caller: Caller) =>
-    caseView(record, catalogue.get(record.submission.itemCode), sightOf(caller), ownParty(caller));
+  async function shown(record: CaseRecord): Promise<CaseRecord> {
+    const [one = record] = await progress.shown([record]);
+    return one;
+  }
+  /** Undefined when it can no longer be used: the case is shown all the same. */
+  async function itemOf(record: CaseRecord): Promise<Item | undefined> {
+    if (catalogue.ofCase === undefined) return catalogue.get(record.submission.itemCode);
+    try {
+      return await itemOfCase(catalogue, record);
+    } catch (error) {
+      if (error instanceof ItemUnusable) return undefined;
+      throw error;
+    }
+  }
+
+  const whole = async (record: CaseRecord, caller: Caller) =>
+    caseView(await shown(record), await itemOf(record), sightOf(caller), ownParty(caller));
 
   return [
     {
@@ -76,7 +92,7 @@ export function caseRoutes({ intake, desk, reads, catalogue }: CaseParts): reado
       async handle({ caller, body, traceparent }) {
         const { record, seenBefore } = await intake.submit(caller, body, traceparent);
         const headers = { Location: `/v1/cases/${record.caseNo}` };
-        return json(seenBefore ? 200 : 202, acceptedView(record, seenBefore), headers);
+        return json(seenBefore ? 200 : 202, acceptedView(await shown(record), seenBefore), headers);
       },
     },
     {
@@ -99,7 +115,9 @@ export function caseRoutes({ intake, desk, reads, catalogue }: CaseParts): reado
         const { rows, next } = await reads.cases({ ...filter, ...own, ...(party === null ? {} : { party }), limit });
         const sight = sightOf(caller);
         return json(200, {
-          rows: rows.map((record) => caseRow(record, catalogue.get(record.submission.itemCode), sight)),
+          rows: await Promise.all(
+            (await progress.shown(rows)).map(async (record) => caseRow(record, await itemOf(record), sight)),
+          ),
           next,
         });
       },
@@ -136,7 +154,7 @@ export function caseRoutes({ intake, desk, reads, catalogue }: CaseParts): reado
       access: READERS,
       words: { zh: '办件状态', en: 'The state of a case' },
       replies: { 200: { words: { zh: '办件', en: 'The case' }, schema: 'Case' } },
-      handle: async ({ caller, param }) => json(200, whole(await seenBy(caller, param('caseNo')), caller)),
+      handle: async ({ caller, param }) => json(200, await whole(await seenBy(caller, param('caseNo')), caller)),
     },
     {
       method: 'GET',
@@ -172,7 +190,7 @@ export function caseRoutes({ intake, desk, reads, catalogue }: CaseParts): reado
         409: { words: { zh: '办件不在补正中', en: 'The case waits for no correction' }, schema: 'problem@1' },
       },
       handle: async ({ caller, param, body }) =>
-        json(200, whole(await intake.correct(caller, param('caseNo'), body), caller)),
+        json(200, await whole(await intake.correct(caller, param('caseNo'), body), caller)),
     },
     {
       method: 'POST',
@@ -187,7 +205,7 @@ export function caseRoutes({ intake, desk, reads, catalogue }: CaseParts): reado
         409: { words: { zh: '办件已办结', en: 'The case is decided' }, schema: 'problem@1' },
       },
       handle: async ({ caller, param, body }) =>
-        json(200, whole(await intake.withdraw(caller, param('caseNo'), body), caller)),
+        json(200, await whole(await intake.withdraw(caller, param('caseNo'), body), caller)),
     },
     {
       method: 'POST',

@@ -119,7 +119,8 @@ export function certificateRoutes({
         const problems = [...contracts.problems('certificate.retrieve@1', body)];
         if (problems.length > 0) return refused(asked, problems, caller, traceparent);
         const { itemCode, purpose } = asked;
-        if (itemCode !== undefined && catalogue.get(itemCode) === undefined) {
+        // A running case may follow an item that is no longer offered.
+        if (itemCode !== undefined && purpose.caseNo === undefined && catalogue.get(itemCode) === undefined) {
           const words = { zh: '事项目录中没有该事项编码', en: 'no such item in the catalogue' };
           problems.push({ pointer: '/itemCode', code: 'itemUnknown', ...words });
         } else if (itemCode !== undefined && itemCode !== purpose.itemCode) {

@@ -1,5 +1,5 @@
 import { Unfit } from '../../contracts/ports/contract.ts';
-import type { EnvelopeState } from '../../contracts/ports/envelope.ts';
+import type { EnvelopeState, Reason } from '../../contracts/ports/envelope.ts';
 import type { Desk } from '../../contracts/ports/services.ts';
 import type { CaseReads } from '../../contracts/ports/store.ts';
 import { forbidden } from './authenticate.ts';
@@ -34,12 +34,12 @@ const FILTER = {
 const READERS: readonly Role[] = ['department', 'operator', 'auditor'];
 
 export function envelopeRoutes({ reads, desk }: { reads: CaseReads; desk: Desk }): readonly SignedRoute[] {
-  async function seen(id: string, own: string | null) {
+  async function seen(id: string, own: string | null, warnings: readonly Reason[] = []) {
     const view = await reads.envelope(id);
     if (view === undefined || (own !== null && view.envelope.to !== own)) {
       throw new Unfit(404, 'envelopeUnknown', { zh: '没有该信封', en: 'no such envelope' });
     }
-    return envelopeView(view);
+    return envelopeView(view, warnings);
   }
 
   return [
@@ -86,8 +86,8 @@ export function envelopeRoutes({ reads, desk }: { reads: CaseReads; desk: Desk }
       access: ['operator'],
       words: { zh: '放行：重新发送', en: 'Release a parked envelope: it is sent again' },
       more: {
-        zh: '若此前可能已送达，先向部门查询再发。',
-        en: 'When it may have arrived before, the department is asked first.',
+        zh: '若此前可能已送达，先向部门查询再发。因本系统映射出错而搁置的，重新映射；部门答复无法读取的，重新查询。',
+        en: 'When it may have arrived before, the department is asked first. One that our own mapping had spoilt is mapped again; one whose answer could not be read is asked for it again.',
       },
       replies: {
         200: { words: { zh: '信封', en: 'The envelope' }, schema: 'Envelope' },
@@ -111,9 +111,47 @@ export function envelopeRoutes({ reads, desk }: { reads: CaseReads; desk: Desk }
         409: { words: { zh: '为时已晚', en: 'Too late' }, schema: 'problem@1' },
       },
       async handle({ caller, param, body }) {
-        await desk.cancel(param('id'), caller.appKey, (body as { reason: string }).reason);
+        const warnings = await desk.cancel(param('id'), caller.appKey, (body as { reason: string }).reason);
+        return json(200, await seen(param('id'), null, warnings));
+      },
+    },
+    {
+      method: 'POST',
+      path: '/v1/envelopes/{id}/settle',
+      id: 'settleEnvelope',
+      tag: 'queue',
+      access: ['operator'],
+      words: {
+        zh: '核实：送达存疑的信封，部门已收到或没有收到',
+        en: 'Settle an envelope in doubt: the party has it, or has it not',
+      },
+      more: {
+        zh: '能向部门查询的，先查询，以部门答复为准；没有收到的重新发送。已取消而仍存疑的也可核实，核实为已收到的，取消随之撤回。',
+        en: 'Where the party can be asked it is asked first, and what it says counts. One that is not there is sent again. One that was cancelled in doubt can be settled too: where the party has it, the cancelling is taken back.',
+      },
+      body: { schema: 'envelope.settle@1' },
+      replies: {
+        200: { words: { zh: '信封', en: 'The envelope' }, schema: 'Envelope' },
+        409: {
+          words: {
+            zh: '没有疑问；或登记为没有收到，而部门答复已收到',
+            en: 'It is in no doubt; or the party has what was said to be not there',
+          },
+          schema: 'problem@1',
+        },
+      },
+      async handle({ caller, param, body }) {
+        const { outcome, number, reason } = body as { outcome: 'filed' | 'notThere'; number?: string; reason: string };
+        if (outcome === 'notThere' && number !== undefined) throw numberOfNothing();
+        const settlement = outcome === 'filed' ? { outcome, number: number ?? null, reason } : { outcome, reason };
+        await desk.settle(param('id'), caller.appKey, settlement);
         return json(200, await seen(param('id'), null));
       },
     },
   ];
+}
+
+function numberOfNothing(): Unfit {
+  const words = { zh: '登记为没有收到时不应有编号', en: 'expected no number where the party does not have it' };
+  return new Unfit(422, 'unfit', words, [{ pointer: '/number', code: 'numberOfNothing', ...words }]);
 }

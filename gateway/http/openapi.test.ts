@@ -127,6 +127,7 @@ describe('the OpenAPI document', () => {
         'POST /v1/departments/{party}/resume',
         'POST /v1/envelopes/{id}/cancel',
         'POST /v1/envelopes/{id}/release',
+        'POST /v1/envelopes/{id}/settle',
       ],
     );
   });

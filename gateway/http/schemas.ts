@@ -56,6 +56,16 @@ const step: { readonly [name: string]: Json } = {
   since: time,
   heardAt: orNull(time),
   resumesAt: orNull(time),
+  by: orNull(text),
+  late: orNull(
+    object({
+      outcome: { enum: ['filed', 'done', 'refused', 'correction', 'progress'] },
+      number: orNull(text),
+      at: time,
+      result: orNull(free),
+      reason: orNull(ref('Reason')),
+    }),
+  ),
 };
 
 const caseState: JsonObject = {
@@ -82,6 +92,7 @@ const caseRow: { readonly [name: string]: Json } = {
   applicant: ref('Person'),
   state: caseState,
   held: flag,
+  hold: orNull(object({ by: text, reason: text, at: time })),
   acceptedAt: time,
   promisedBy: time,
   statutoryBy: time,
@@ -98,6 +109,8 @@ const envelope: { readonly [name: string]: Json } = {
   state: { enum: ['waiting', 'leased', 'delivered', 'refused', 'parked', 'cancelled'] },
   attempts: count,
   notBefore: time,
+  inDoubt: flag,
+  firstSentAt: orNull(time),
   fault: orNull({ enum: ['refused', 'malformed', 'unauthorized', 'busy', 'unreachable', 'inDoubt'] }),
   reason: orNull(ref('Reason')),
   number: orNull(text),
@@ -240,6 +253,7 @@ const COMPONENTS = {
     breakers: object({ deliver: breaker, query: breaker, certificates: breaker }),
     lane: object({ waiting: count, inFlight: count, parked: count, oldestWaiting: orNull(time), unmatched: count }),
     paused: orNull(object({ by: text, reason: text, at: time })),
+    away: orNull(object({ since: time, reason: ref('Reason') })),
     closed: object({ hours: texts, now: flag, opensAt: orNull(time) }),
     quota: orNull(object({ calls: count, per: text, used: count })),
     lastSuccess: orNull(time),
@@ -250,7 +264,7 @@ const COMPONENTS = {
   Departments: object({ rows: list(ref('Department')) }),
 
   EnvelopeRow: object(envelope),
-  Envelope: object({ ...envelope, body: free, traceparent: text }),
+  Envelope: object({ ...envelope, body: free, traceparent: text, warnings: list(ref('Reason')) }),
   KeptMessage: object({
     from: text,
     about: object({ key: text, number: text }, ['key', 'number']),

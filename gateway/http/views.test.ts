@@ -72,6 +72,7 @@ const step = (no: string, more: Partial<Step>): Step => ({
 
 const record = {
   caseNo: '331124261123000001',
+  itemVersion: null,
   appKey: 'window-1',
   queryCode: '123456',
   submission: {
@@ -111,13 +112,14 @@ const record = {
   promisedBy: { at: AT + 86_400_000, provisional: false },
   statutoryBy: { at: AT + 30 * 86_400_000, provisional: true },
   decision: { outcome: 'refused', by: 'other-office', reason: busy, at: AT + 5_000 },
-  held: false,
+  held: null,
   messages: 3,
   ...inner,
 } as CaseRecord;
 
 const item: Item = {
   code: '11331124QA0000057N433071500400501',
+  version: '0123456789abcdef',
   title: words('二手房转移登记', 'Transfer of a second-hand house'),
   area: words('不动产登记', 'Real-estate registration'),
   owner: { name: '松阳县自然资源局', uscc: '11331124QA0000057N' },
@@ -174,6 +176,7 @@ const department: DepartmentView = {
   },
   lane: { waiting: 2, inFlight: 1, parked: 1, oldestWaiting: AT, unmatched: 3 },
   paused: { by: 'operator-1', reason: '检修', at: AT },
+  away: { since: AT, reason: busy },
   closed: { hours: ['22:00-06:00'], now: true, opensAt: AT + 3_600_000 },
   quota: { calls: 1_000, per: 'day', used: 17 },
   lastSuccess: AT,
@@ -196,6 +199,8 @@ const envelope: EnvelopeView = {
   state: 'parked',
   attempts: 3,
   notBefore: AT,
+  inDoubt: true,
+  firstSentAt: AT,
   fault: 'malformed',
   reason: busy,
   number: null,
@@ -344,7 +349,10 @@ const MESSAGES: { readonly [sample: string]: readonly [schema: string, view: unk
   'case-row-of-an-organisation': ['CaseRow', caseRow(organisation, item, 'masked')],
   event: ['Event', eventView(event)],
   department: ['Department', departmentView(department)],
-  'department-at-rest': ['Department', departmentView({ ...department, paused: null, quota: null, lastSuccess: null })],
+  'department-at-rest': [
+    'Department',
+    departmentView({ ...department, paused: null, away: null, quota: null, lastSuccess: null }),
+  ],
   'envelope-row': ['EnvelopeRow', envelopeRow(envelope)],
   envelope: ['Envelope', envelopeView(envelope)],
   'kept-message': ['KeptMessage', keptView(kept)],

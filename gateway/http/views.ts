@@ -66,6 +66,20 @@ function step(of: Step, sight: Sight) {
     since: iso(of.since),
     heardAt: isoOrNull(of.heardAt),
     resumesAt: isoOrNull(of.resumesAt),
+    by: of.by ?? null,
+    late: of.late === undefined ? null : late(of.late, sight),
+  };
+}
+
+/** What a department said after its step had ended without it. */
+function late({ answer, number, at }: NonNullable<Step['late']>, sight: Sight) {
+  const result = answer?.outcome === 'done' ? answer.result : null;
+  return {
+    outcome: answer?.outcome ?? 'filed',
+    number,
+    at: iso(at),
+    result: sight === 'plain' || result === null ? result : maskValues(result),
+    reason: answer === null || answer.outcome === 'done' ? null : reason(answer.reason),
   };
 }
 
@@ -108,7 +122,8 @@ function caseHead(record: CaseRecord, item: Item | undefined, sight: Sight) {
     channel: submission.channel,
     applicant: person(submission.applicant, sight),
     state: record.state,
-    held: record.held,
+    held: record.held !== null,
+    hold: record.held && { by: record.held.by, reason: record.held.reason, at: iso(record.held.at) },
     acceptedAt: iso(record.acceptedAt),
     promisedBy: iso(record.promisedBy.at),
     statutoryBy: iso(record.statutoryBy.at),
@@ -172,6 +187,7 @@ export function departmentView(of: DepartmentView) {
       unmatched: lane.unmatched,
     },
     paused: paused && { by: paused.by, reason: paused.reason, at: iso(paused.at) },
+    away: of.away && { since: iso(of.away.since), reason: reason(of.away.reason) },
     closed: { hours: closed.hours, now: closed.now, opensAt: isoOrNull(closed.opensAt) },
     quota: quota && { calls: quota.calls, per: quota.per, used: quota.used },
     lastSuccess: isoOrNull(of.lastSuccess),
@@ -192,6 +208,8 @@ export function envelopeRow(view: EnvelopeView) {
     state: view.state,
     attempts: view.attempts,
     notBefore: iso(view.notBefore),
+    inDoubt: view.inDoubt,
+    firstSentAt: isoOrNull(view.firstSentAt),
     fault: view.fault,
     reason: reason(view.reason),
     number: view.number,
@@ -201,9 +219,9 @@ export function envelopeRow(view: EnvelopeView) {
 }
 
 /** Whoever minds the queue needs the shape of a message, not its people. */
-export function envelopeView(view: EnvelopeView) {
+export function envelopeView(view: EnvelopeView, warnings: readonly Reason[] = []) {
   const { body, traceparent } = view.envelope;
-  return { ...envelopeRow(view), body: maskValues(body), traceparent };
+  return { ...envelopeRow(view), body: maskValues(body), traceparent, warnings: warnings.map((one) => reason(one)) };
 }
 
 /** A kept message that matches no envelope yet. */

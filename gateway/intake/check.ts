@@ -1,7 +1,7 @@
 import type { Submission } from '../../contracts/ports/case.ts';
 import type { Contracts, Problem } from '../../contracts/ports/contract.ts';
 import type { Json } from '../../contracts/ports/envelope.ts';
-import type { Catalogue, Facts, Item } from '../../contracts/ports/item.ts';
+import { type Catalogue, type Facts, type Item, ItemUnusable } from '../../contracts/ports/item.ts';
 import type { Caller } from '../../contracts/ports/services.ts';
 
 export interface Checked {
@@ -73,9 +73,14 @@ export async function check(
 export async function brokenRules(item: Item, facts: Facts): Promise<readonly Problem[]> {
   const broken: Problem[] = [];
   for (const { pointer, code, words, holds } of item.rules) {
-    if (!(await holds(facts).catch(() => false))) broken.push({ pointer, code, ...words });
+    if (!(await holds(facts).catch(notHolding))) broken.push({ pointer, code, ...words });
   }
   return broken;
+}
+
+function notHolding(error: unknown): boolean {
+  if (error instanceof ItemUnusable) throw error;
+  return false;
 }
 
 function unknownMaterials(item: Item, submission: Submission): readonly Problem[] {

@@ -2,8 +2,8 @@ import { randomInt } from 'node:crypto';
 import type { Advance, CaseRecord, Change, Deadline, Step, Submission } from '../../contracts/ports/case.ts';
 import type { Clock } from '../../contracts/ports/clock.ts';
 import { type Contracts, type Problem, Unfit } from '../../contracts/ports/contract.ts';
-import type { Json, JsonObject, Millis, Party } from '../../contracts/ports/envelope.ts';
-import type { Catalogue, Item, TimeLimit } from '../../contracts/ports/item.ts';
+import type { Json, JsonObject, Millis, Party, Reason } from '../../contracts/ports/envelope.ts';
+import { type Catalogue, type Item, ItemUnusable, itemOfCase, type TimeLimit } from '../../contracts/ports/item.ts';
 import type { Logger } from '../../contracts/ports/logger.ts';
 import type { Metrics } from '../../contracts/ports/observe.ts';
 import type { Certificates } from '../../contracts/ports/retrieval.ts';
@@ -20,7 +20,7 @@ export interface IntakeParts {
   readonly store: CaseStore & DeskStore & Pick<CaseReads, 'caseOf'>;
   readonly routing: {
     opened(record: CaseRecord): Promise<Change>;
-    supplied(submission: Submission): Advance;
+    supplied(submission: Submission, read: Submission): Advance;
     withdrawn(by: string, reason: string): Advance;
   };
   /** Working-day arithmetic of the county's calendar. */
@@ -32,6 +32,9 @@ export interface IntakeParts {
   readonly metrics: Pick<Metrics, 'accepted'>;
   readonly settings: { readonly region: string; readonly certificateTimeMs: number };
 }
+
+/** Of one correction that others came between. */
+const CORRECTION_TRIES = 3;
 
 /** 同一申请编号重复提交而内容不同。 */
 const CONFLICT = new Unfit(409, 'applicationConflict', {
@@ -85,6 +88,35 @@ export function makeIntake(parts: IntakeParts): Intake {
     return record;
   }
 
+  async function correctOnce(caller: Caller, caseNo: string, body: Json): Promise<CaseRecord> {
+    const problems = [...contracts.problems('case.correct@1', body)];
+    if (problems.length > 0) throw unfit(problems);
+    const record = await ownCase(caller, caseNo);
+    const supplement = body as { form?: JsonObject; materials?: JsonObject[] };
+    const submission: Submission = {
+      ...record.submission,
+      form: supplement.form ?? record.submission.form,
+      materials: [...record.submission.materials, ...(supplement.materials ?? [])],
+    };
+    const item = await usable(itemOfCase(catalogue, record));
+    if (!contracts.has(item.form)) throw unusable(new ItemUnusable(formGone(item.form)));
+    for (const problem of contracts.problems(item.form, submission.form))
+      problems.push({ ...problem, pointer: `/form${problem.pointer}` });
+    const { applicationNo, itemCode, channel, applicant, agent, form, materials } = submission;
+    const facts = {
+      case: { caseNo, applicationNo, itemCode, channel, acceptedAt: record.acceptedAt },
+      applicant,
+      agent: agent ?? null,
+      form,
+      materials,
+      certificates: record.certificates,
+      steps: {},
+    };
+    if (problems.length === 0) problems.push(...(await usable(brokenRules(item, facts))));
+    if (problems.length > 0) throw unfit(problems);
+    return written(await store.changed(caseNo, routing.supplied(submission, record.submission)));
+  }
+
   return {
     async submit(caller, body, traceparent) {
       const { problems, sound } = await checked(caller, body);
@@ -112,6 +144,7 @@ export function makeIntake(parts: IntakeParts): Intake {
             appKey: caller.appKey,
             queryCode: String(randomInt(0, 1_000_000)).padStart(6, '0'),
             submission,
+            itemVersion: item.version,
             certificates: gathered.certificates,
             owed: gathered.owed,
             traceparent,
@@ -137,7 +170,7 @@ export function makeIntake(parts: IntakeParts): Intake {
             promisedBy: parts.deadline(now, item.promised),
             statutoryBy: parts.deadline(now, item.statutory),
             decision: null,
-            held: false,
+            held: null,
             messages: 0,
           };
           return { record, change: await routing.opened(record) };
@@ -157,32 +190,13 @@ export function makeIntake(parts: IntakeParts): Intake {
     },
 
     async correct(caller, caseNo, body) {
-      const problems = [...contracts.problems('case.correct@1', body)];
-      if (problems.length > 0) throw unfit(problems);
-      const record = await ownCase(caller, caseNo);
-      const supplement = body as { form?: JsonObject; materials?: JsonObject[] };
-      const submission: Submission = {
-        ...record.submission,
-        form: supplement.form ?? record.submission.form,
-        materials: [...record.submission.materials, ...(supplement.materials ?? [])],
-      };
-      const item = catalogue.get(submission.itemCode);
-      if (item === undefined) throw new Error(`item ${submission.itemCode} is no longer in the catalogue`);
-      for (const problem of contracts.problems(item.form, submission.form))
-        problems.push({ ...problem, pointer: `/form${problem.pointer}` });
-      const { applicationNo, itemCode, channel, applicant, agent, form, materials } = submission;
-      const facts = {
-        case: { caseNo, applicationNo, itemCode, channel, acceptedAt: record.acceptedAt },
-        applicant,
-        agent: agent ?? null,
-        form,
-        materials,
-        certificates: record.certificates,
-        steps: {},
-      };
-      if (problems.length === 0) problems.push(...(await brokenRules(item, facts)));
-      if (problems.length > 0) throw unfit(problems);
-      return written(await store.changed(caseNo, routing.supplied(submission)));
+      for (let tries = 1; ; tries += 1)
+        try {
+          return await correctOnce(caller, caseNo, body);
+        } catch (error) {
+          // Another correction came between: this one is made again, from the case as it is by now.
+          if (!(error instanceof Unfit && error.code === 'changedMeanwhile') || tries === CORRECTION_TRIES) throw error;
+        }
     },
 
     async withdraw(caller, caseNo, body) {
@@ -195,6 +209,27 @@ export function makeIntake(parts: IntakeParts): Intake {
     },
   };
 }
+
+/** What needs an item that is no longer there is refused in so many words; the case stays as it is. */
+async function usable<T>(wanted: Promise<T>): Promise<T> {
+  try {
+    return await wanted;
+  } catch (error) {
+    throw error instanceof ItemUnusable ? unusable(error) : error;
+  }
+}
+
+const unusable = ({ reason }: ItemUnusable): Unfit =>
+  new Unfit(409, 'itemUnusable', {
+    zh: `该办件所依据的事项版本已无法使用，请联系运维：${reason.zh}`,
+    en: `the version of the item that this case began with cannot be used any more, an operator must look: ${reason.en}`,
+  });
+
+const formGone = (form: string): Reason => ({
+  code: 'contractUnknown',
+  zh: `契约 ${form} 未发布`,
+  en: `contract ${form} is not published`,
+});
 
 function written(record: CaseRecord | undefined): CaseRecord {
   if (record === undefined) throw new Unfit(404, 'caseUnknown', { zh: '没有该办件', en: 'no such case' });

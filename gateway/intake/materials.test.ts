@@ -13,6 +13,7 @@ const HOLDER = { name: '张样例', idType: '111', idNo: '331124199001010011' };
 function item(required: boolean): Item {
   return {
     code: 'ITEM',
+    version: '0123456789abcdef',
     title: words('item'),
     area: words('area'),
     owner: { name: '松阳县样例局', uscc: '11331124QA0000057N' },

@@ -92,6 +92,7 @@ async function owing(t: TestContext) {
           form: {},
           materials: [],
         },
+        itemVersion: null,
         certificates: [],
         owed: [owed],
         traceparent: '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',
@@ -115,7 +116,7 @@ async function owing(t: TestContext) {
         promisedBy: { at: now, provisional: false },
         statutoryBy: { at: now, provisional: false },
         decision: null,
-        held: false,
+        held: null,
         messages: 0,
       };
       return { record: opened, change: await routing.opened(opened) };
@@ -226,10 +227,10 @@ describe('materials that a case owes', () => {
     await materials.sweep();
     const { submission } = await look();
     const brought = { ...submission, materials: [{ code: 'M1', name: '户口簿', source: 'upload' }] };
-    await store.changed(caseNo, routing.supplied(brought));
+    await store.changed(caseNo, routing.supplied(brought, submission));
     const { state, owed, steps } = await look();
     assert.deepEqual([state, owed.length, steps[1]?.state], ['HANDLING', 0, 'SENT']);
-    await assert.rejects(store.changed(caseNo, routing.supplied(brought)), { status: 409 });
+    await assert.rejects(store.changed(caseNo, routing.supplied(brought, brought)), { status: 409 });
   });
 
   test('of a case that is withdrawn are nobody’s any more', async (t) => {

@@ -1,7 +1,7 @@
 import type { Advance, CaseRecord, Owed } from '../../contracts/ports/case.ts';
 import type { Clock } from '../../contracts/ports/clock.ts';
 import type { Millis, Reason } from '../../contracts/ports/envelope.ts';
-import type { Catalogue } from '../../contracts/ports/item.ts';
+import { type Catalogue, ItemUnusable, itemOfCase } from '../../contracts/ports/item.ts';
 import type { Logger } from '../../contracts/ports/logger.ts';
 import type { Certificates, Retrieved } from '../../contracts/ports/retrieval.ts';
 import type { CaseStore, DeliveryStore } from '../../contracts/ports/store.ts';
@@ -110,13 +110,23 @@ export class OwedMaterials {
     }
   }
 
+  async #basis(record: CaseRecord): Promise<string> {
+    try {
+      return (await itemOfCase(this.#parts.catalogue, record)).basis;
+    } catch (error) {
+      if (error instanceof ItemUnusable) return '';
+      throw error;
+    }
+  }
+
   /** One type, all its holders. */
   async #ask(
-    { caseNo, appKey, submission, traceparent }: CaseRecord,
+    record: CaseRecord,
     type: string,
     alike: readonly Owed[],
   ): Promise<readonly { readonly owed: Owed; readonly result: Retrieved }[]> {
-    const { certificates, catalogue, settings } = this.#parts;
+    const { certificates, settings } = this.#parts;
+    const { caseNo, appKey, submission, traceparent } = record;
     const { applicationNo, itemCode, clerk, channel } = submission;
     const results = await certificates.retrieve({
       holders: alike.map(({ holder }) => holder),
@@ -126,7 +136,7 @@ export class OwedMaterials {
         applicationNo,
         itemCode,
         clerk: clerk ?? { officerId: appKey },
-        basis: catalogue.get(itemCode)?.basis ?? '',
+        basis: await this.#basis(record),
       },
       hints: {},
       channel,

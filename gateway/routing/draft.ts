@@ -12,9 +12,12 @@ import type {
   Submission,
 } from '../../contracts/ports/case.ts';
 import type { IssuedCertificate } from '../../contracts/ports/certificate.ts';
+import type { JsonObject } from '../../contracts/ports/envelope.ts';
 import type { Facts } from '../../contracts/ports/item.ts';
 
 export const ENDED: ReadonlySet<StepState> = new Set(['DONE', 'REJECTED', 'SKIPPED']);
+/** Codes of the reasons for which a step was skipped before anything of it was sent. */
+const NOT_BEGUN: ReadonlySet<string> = new Set(['caseDecided', 'earlierRefused']);
 
 /** The name and idempotency key of a step's envelope: stable over resends, another one for each correction supplied. */
 export function envelopeId(caseNo: string, step: Pick<Step, 'no' | 'revision'>): string {
@@ -36,6 +39,8 @@ export class Draft {
   readonly #issued: IssuedCertificate[] = [];
   readonly #endedCertificates: EndedCertificate[] = [];
   #messages: number;
+  #reopened = false;
+  #remade: Change['remade'];
 
   constructor(record: CaseRecord) {
     this.record = record;
@@ -76,8 +81,17 @@ export class Draft {
   put(step: Step): void {
     const before = this.#steps.get(step.no);
     if (before !== undefined && ENDED.has(before.state) && before.state !== step.state) return;
+    this.#replace(step);
+  }
+
+  #replace(step: Step): void {
     this.#steps.set(step.no, step);
     this.#changed.add(step.no);
+  }
+
+  /** A body that was never sent, made anew. */
+  remake(id: string, body: JsonObject): void {
+    this.#remade = { id, body };
   }
 
   become(state: CaseState): void {
@@ -89,6 +103,21 @@ export class Draft {
     this.#state = decision.outcome === 'withdrawn' ? 'WITHDRAWN' : 'DECIDED';
     // Nobody waits for it any more.
     this.#owed = [];
+  }
+
+  /** The decision is taken back, and what had not begun before it may begin. */
+  reopen(): void {
+    this.#decision = null;
+    this.#state = 'HANDLING';
+    this.#reopened = true;
+    for (const step of this.steps)
+      if (step.state === 'SKIPPED' && NOT_BEGUN.has(step.reason?.code ?? ''))
+        this.#replace({ ...step, state: 'PENDING', reason: null });
+  }
+
+  /** Leads a step back that has ended. */
+  revive(step: Step): void {
+    this.#replace(step);
   }
 
   owe(owed: readonly Owed[]): void {
@@ -154,6 +183,8 @@ export class Draft {
       ...(this.#owed === this.record.owed ? {} : { owed: this.#owed }),
       ...(this.#issued.length === 0 ? {} : { issued: this.#issued }),
       ...(this.#endedCertificates.length === 0 ? {} : { ended: this.#endedCertificates }),
+      ...(this.#reopened && this.#decision === null ? { reopened: true as const } : {}),
+      ...(this.#remade === undefined ? {} : { remade: this.#remade }),
       steps: this.steps.filter((step) => this.#changed.has(step.no)),
       events: this.#events,
       outbox: this.#outbox,

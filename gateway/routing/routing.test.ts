@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import type { Advance, CaseRecord, Change, OutgoingEnvelope, Step } from '../../contracts/ports/case.ts';
+import type { Advance, CaseRecord, Change, EnvelopeView, OutgoingEnvelope, Step } from '../../contracts/ports/case.ts';
 import { type Clock, wallClock } from '../../contracts/ports/clock.ts';
 import type { Contracts } from '../../contracts/ports/contract.ts';
-import type { Answer, Message } from '../../contracts/ports/envelope.ts';
+import type { Answer, Envelope, Message } from '../../contracts/ports/envelope.ts';
 import { Fault } from '../../contracts/ports/fault.ts';
 import type { Catalogue, Facts, Item, RouteStep } from '../../contracts/ports/item.ts';
 import { silent } from '../../contracts/ports/logger.ts';
@@ -30,6 +30,7 @@ function planned(no: string, after: string[], more: Partial<RouteStep> = {}): Ro
 
 const item = (route: readonly RouteStep[]): Item => ({
   code: 'item',
+  version: '0123456789abcdef',
   title: words('item'),
   area: words('area'),
   owner: { name: 'owner', uscc: '11331124QA00000149' },
@@ -76,6 +77,7 @@ class Played {
       queryCode: '000000',
       submission: { applicationNo: 'A1', itemCode: 'item', channel: 'window', applicant: {}, form: {}, materials: [] },
       certificates: [],
+      itemVersion: null,
       owed: [],
       traceparent: '00-1-1-01',
       state: 'ACCEPTED',
@@ -100,7 +102,7 @@ class Played {
       promisedBy: { at: 0, provisional: false },
       statutoryBy: { at: 0, provisional: false },
       decision: null,
-      held: false,
+      held: null,
       messages: 0,
     };
   }
@@ -211,7 +213,9 @@ describe('the route of a case', () => {
     assert.equal(played.record.state, 'CORRECTING');
     assert.equal(played.told().at(-1), 'case.correction@1');
     const first = played.envelope('01').id;
-    await played.happens(played.routing.supplied({ ...played.record.submission, form: { mended: true } }));
+    await played.happens(
+      played.routing.supplied({ ...played.record.submission, form: { mended: true } }, played.record.submission),
+    );
     assert.equal(played.envelope('01').id, `${first}.2`);
     assert.deepEqual([played.record.state, played.state('01')], ['HANDLING', 'SENT']);
     await played.happens(
@@ -223,7 +227,9 @@ describe('the route of a case', () => {
     assert.equal(played.state('01'), 'SENT', 'a word about the first revision no longer counts');
     await played.done('01');
     assert.equal(played.record.decision?.outcome, 'approved');
-    await assert.rejects(played.happens(played.routing.supplied(played.record.submission)), { code: 'notCorrecting' });
+    await assert.rejects(played.happens(played.routing.supplied(played.record.submission, played.record.submission)), {
+      code: 'notCorrecting',
+    });
   });
 
   test('trap 12: an answer that came before our own receipt stands, and the receipt only adds its number', async () => {
@@ -329,10 +335,10 @@ describe('the route of a case', () => {
           else if (what === 'progress') await played.answer(step.no, { outcome: 'progress', reason: reason('on it') });
           else if (what === 'postponed') await played.happens(played.routing.postponed(envelope, fault, 1));
           else if (what === 'parked') await played.happens(played.routing.parked(envelope, fault));
-          else if (what === 'released') await played.happens(played.routing.released(envelope, 'op'));
-          else if (what === 'cancelled') await played.happens(played.routing.cancelled(envelope, 'op', 'why'));
+          else if (what === 'released') await played.happens(played.routing.released(viewOf(envelope), 'op'));
+          else if (what === 'cancelled') await played.happens(played.routing.cancelled(viewOf(envelope), 'op', 'why'));
           else if (played.record.steps.some(({ state }) => state === 'CORRECTING'))
-            await played.happens(played.routing.supplied(played.record.submission));
+            await played.happens(played.routing.supplied(played.record.submission, played.record.submission));
           if (before === 'DONE' || before === 'REJECTED' || before === 'SKIPPED')
             assert.equal(played.state(step.no), before);
         }
@@ -356,3 +362,20 @@ describe('the route of a case', () => {
     );
   });
 });
+
+/** A waiting envelope as a person sees it. */
+function viewOf(envelope: Envelope, more: Partial<EnvelopeView> = {}): EnvelopeView {
+  return {
+    envelope,
+    state: 'parked',
+    attempts: 0,
+    notBefore: 0,
+    inDoubt: false,
+    firstSentAt: null,
+    fault: null,
+    reason: null,
+    number: null,
+    updatedAt: 0,
+    ...more,
+  };
+}

@@ -1,13 +1,14 @@
 import type { Deliverable } from '../../contracts/ports/adapter.ts';
-import type {
-  Advance,
-  CaseEvent,
-  CaseRecord,
-  Change,
-  OutgoingEnvelope,
-  Owed,
-  Step,
-  Submission,
+import {
+  type Advance,
+  type CaseEvent,
+  type CaseRecord,
+  type Change,
+  GATEWAY,
+  type OutgoingEnvelope,
+  type Owed,
+  type Step,
+  type Submission,
 } from '../../contracts/ports/case.ts';
 import type { Holder } from '../../contracts/ports/certificate.ts';
 import type { Clock } from '../../contracts/ports/clock.ts';
@@ -20,8 +21,9 @@ import type {
   Millis,
   Party,
   Reason,
+  Receipt,
 } from '../../contracts/ports/envelope.ts';
-import type { Catalogue, Item, RouteStep } from '../../contracts/ports/item.ts';
+import { type Catalogue, type Item, ItemUnusable, itemOfCase, type RouteStep } from '../../contracts/ports/item.ts';
 import type { Logger } from '../../contracts/ports/logger.ts';
 import type { Routing } from '../../contracts/ports/routing.ts';
 import { Draft, ENDED, envelopeId } from './draft.ts';
@@ -44,7 +46,11 @@ export interface RoutingParts {
 /** What happens to a case before a department has said anything, and what its applicant does to it. */
 export interface CaseRouting {
   opened(record: CaseRecord): Promise<Change>;
-  supplied(submission: Submission): Advance;
+  /**
+   * `read`: what was submitted before, as the correction was made from it.
+   * @throws Unfit 409 `changedMeanwhile` when another correction came between; nothing of either is lost by making it again
+   */
+  supplied(submission: Submission, read: Submission): Advance;
   withdrawn(by: string, reason: string): Advance;
   /** Certificates that were owed have come. */
   provided(certificates: CaseRecord['certificates']): Advance;
@@ -52,9 +58,33 @@ export interface CaseRouting {
   materialsAsked(missing: readonly { readonly owed: Owed; readonly reason: Reason }[]): Advance;
 }
 
+const UNHEARD: ReadonlySet<Step['state']> = new Set(['SENT', 'WAITING', 'PARKED']);
+
+/** Nothing says that its department has it. */
+const mayBeUnsent = ({ state, number }: Step): boolean =>
+  number === null && (state === 'SENT' || state === 'WAITING' || state === 'PARKED');
+
 /** Something is to be mended by a department's word, or to be brought because it could not be fetched. */
 const awaitsApplicant = ({ steps, owed }: Draft): boolean =>
   steps.some(({ state }) => state === 'CORRECTING') || owed.some(({ told }) => told);
+
+const stepGone = ({ no }: Step): Reason => ({
+  code: 'stepGone',
+  zh: `事项目录中该事项已没有环节 ${no}`,
+  en: `the item in the catalogue has no step ${no} any more`,
+});
+
+const laterStep = (no: string): Reason => ({
+  code: 'stepUnknown',
+  zh: `事项目录要求先办环节 ${no}，而本办件受理时没有该环节`,
+  en: `the item wants step ${no} first, which this case was accepted without`,
+});
+
+const CASE_DECIDED: Reason = {
+  code: 'caseDecided',
+  zh: '办件已作出决定，本环节不再启动',
+  en: 'the case was decided before this step began',
+};
 
 const same = (owed: Owed, material: string | null, holder: Holder): boolean =>
   owed.material === material && owed.holder.idNo === holder.idNo;
@@ -99,10 +129,14 @@ export function makeRouting({
     return moved;
   }
 
-  function itemOf(draft: Draft): Item {
-    const item = catalogue.get(draft.submission.itemCode);
-    if (item === undefined) throw new Error(`item ${draft.submission.itemCode} is no longer in the catalogue`);
-    return item;
+  /** The item of the case, or why there is none that can be used. */
+  async function usableItem(draft: Draft): Promise<Item | ItemUnusable> {
+    try {
+      return await itemOfCase(catalogue, draft.record);
+    } catch (error) {
+      if (error instanceof ItemUnusable) return error;
+      throw error;
+    }
   }
 
   async function send(draft: Draft, step: Step, planned: RouteStep): Promise<void> {
@@ -137,7 +171,8 @@ export function makeRouting({
     let body: JsonObject;
     try {
       body = await planned.map(draft.facts());
-    } catch {
+    } catch (error) {
+      if (error instanceof ItemUnusable) return park(error.reason, {});
       return park(
         {
           code: 'mappingFailed',
@@ -172,7 +207,8 @@ export function makeRouting({
 
   /** Begins every step whose turn has come, until none is left: a skipped step may let the next one begin. */
   async function begin(draft: Draft): Promise<void> {
-    const item = itemOf(draft);
+    const item = await usableItem(draft);
+    if (item instanceof ItemUnusable) return standStill(draft, item);
     for (let again = true; again; ) {
       again = false;
       for (const planned of item.route) {
@@ -185,18 +221,19 @@ export function makeRouting({
           again = true;
         };
         if (draft.decision !== null && draft.decision.outcome !== 'approved') {
-          skip({
-            code: 'caseDecided',
-            zh: '办件已作出决定，本环节不再启动',
-            en: 'the case was decided before this step began',
-          });
+          skip(CASE_DECIDED);
         } else if (before.includes('REJECTED')) {
           skip({
             code: 'earlierRefused',
             zh: '前置环节未通过，本环节不再启动',
             en: 'a step before this one was refused',
           });
-        } else if (before.every((state) => state === 'DONE' || state === 'SKIPPED')) {
+        } else if (before.every((state) => state === undefined || state === 'DONE' || state === 'SKIPPED')) {
+          const missing = planned.after.find((no) => draft.step(no) === undefined);
+          if (missing !== undefined) {
+            park(draft, step, laterStep(missing));
+            continue;
+          }
           const owed = draft.owed.filter(({ steps }) => steps.includes(step.no));
           if (planned.when !== undefined && !(await holds(planned, draft))) skip(null);
           else if (owed.length > 0) waitFor(draft, step, owed);
@@ -204,6 +241,37 @@ export function makeRouting({
         }
       }
     }
+    const known = new Set(item.route.map(({ no }) => no));
+    for (const step of draft.steps)
+      if (step.state === 'PENDING' && !known.has(step.no)) park(draft, step, stepGone(step));
+  }
+
+  /**
+   * Without its item nobody can say which step comes next, or what it sends: so the next by number is put before a person, once nothing else is under way.
+   */
+  function standStill(draft: Draft, { reason }: ItemUnusable): void {
+    const pending = draft.steps.filter(({ state }) => state === 'PENDING');
+    if (draft.decision !== null && draft.decision.outcome !== 'approved') {
+      for (const step of pending) {
+        move(draft, step, { state: 'SKIPPED', reason: CASE_DECIDED });
+        note(draft, 'skipped', step.party, step.no, CASE_DECIDED);
+      }
+      return;
+    }
+    if (draft.steps.some(({ state }) => state !== 'PENDING' && !ENDED.has(state))) return;
+    const next = pending.find(({ no }) => !draft.owed.some(({ steps }) => steps.includes(no)));
+    if (next !== undefined) park(draft, next, reason);
+  }
+
+  /** Instead of an envelope that cannot be made: one without a body, in the person's queue. */
+  function park(draft: Draft, step: Step, reason: Reason): void {
+    const { caseNo, traceparent } = draft.record;
+    const id = envelopeId(caseNo, step);
+    const { no: stepNo, party: to, contract } = step;
+    const envelope = { id, caseNo, stepNo, to, contract, traceparent, createdAt: clock.now(), body: {} };
+    draft.send({ ...envelope, parked: { kind: 'malformed', reason } });
+    notices.progress(draft, move(draft, step, { state: 'PARKED', reason }));
+    note(draft, 'parked', to, stepNo, reason, { envelope: id });
   }
 
   /** It stays where it is, and says what for. */
@@ -224,10 +292,10 @@ export function makeRouting({
    * What a step's end means for certificates. It must not undo the step: a mapping that fails rings, and the department's own copy is found at the department.
    */
   async function certify(draft: Draft, step: Step): Promise<void> {
-    const planned = itemOf(draft).route.find(({ no }) => no === step.no);
     const { caseNo } = draft.record;
     const about = { caseNo, stepNo: step.no, at: clock.now(), hashOf };
     try {
+      const planned = (await itemOfCase(catalogue, draft.record)).route.find(({ no }) => no === step.no);
       for (const { type, holders, number } of planned?.ends ?? []) {
         const facts = draft.facts();
         const ended = number === undefined ? null : await number(facts);
@@ -267,13 +335,26 @@ export function makeRouting({
     }
   }
 
+  /** The case was decided while it waited to be sent: it is sent no more, and if it is in doubt its department is still asked. */
+  function leaveOut(draft: Draft, step: Step): void {
+    const reason: Reason = {
+      code: 'caseDecidedMeanwhile',
+      zh: '办件已作出决定，本环节不再发送',
+      en: 'the case was decided before this step was sent',
+    };
+    move(draft, step, { state: 'SKIPPED', reason });
+    note(draft, 'skipped', step.party, step.no, reason);
+  }
+
   /** After any step's end: the decision, if it has come to that, and what may begin. */
   async function proceed(draft: Draft): Promise<void> {
     if (draft.decision === null) {
       const refused = draft.steps.find((step) => step.blocking && step.state === 'REJECTED');
       if (refused !== undefined) {
-        draft.decide({ outcome: 'refused', by: refused.party, reason: refused.reason, at: clock.now() });
-        note(draft, 'decided', refused.party, refused.no, refused.reason, { outcome: 'refused' });
+        const by = refused.by ?? refused.party;
+        draft.decide({ outcome: 'refused', by, reason: refused.reason, at: clock.now() });
+        note(draft, 'decided', refused.party, refused.no, refused.reason, { outcome: 'refused', by });
+        for (const step of draft.steps) if (mayBeUnsent(step)) leaveOut(draft, step);
       }
     }
     const undecided = draft.decision === null;
@@ -285,7 +366,7 @@ export function makeRouting({
       draft.decide({ outcome: 'approved', by: null, reason: null, at: clock.now() });
       note(draft, 'decided', null, null, null, { outcome: 'approved' });
     }
-    if (draft.decision !== null && draft.record.decision === null) notices.result(draft, draft.decision);
+    if (draft.decision !== null && draft.decision !== draft.record.decision) notices.result(draft, draft.decision);
   }
 
   async function answered(draft: Draft, step: Step, answer: Answer, at: Millis | null): Promise<void> {
@@ -323,10 +404,39 @@ export function makeRouting({
         return;
       }
       case 'progress': {
-        draft.put({ ...step, heardAt });
         note(draft, 'answered', step.party, step.no, answer.reason, { outcome: 'progress' });
+        // Who works on it has it, whatever we knew of that.
+        if (UNHEARD.has(step.state))
+          notices.progress(draft, move(draft, { ...step, heardAt }, { state: 'WAITING_RECEIPT' }));
+        else draft.put({ ...step, heardAt });
       }
     }
+  }
+
+  /**
+   * A department's word about a step that has ended without it. It is kept and shown, and moves nothing; where the end was ours and not the department's, a
+   * person has to look.
+   */
+  function keepLate(draft: Draft, envelope: Envelope, answer: Answer | null, number: string | null): void {
+    const step = envelope.stepNo === null ? undefined : draft.step(envelope.stepNo);
+    note(draft, 'answered', envelope.to, envelope.stepNo, null, {
+      outcome: answer?.outcome ?? 'filed',
+      late: true,
+      envelope: envelope.id,
+    });
+    if (step === undefined || !ENDED.has(step.state)) return;
+    const settled = step.state === 'DONE' || (step.state === 'REJECTED' && step.by === undefined);
+    draft.put({
+      ...step,
+      number: step.number ?? number,
+      ...(settled ? {} : { late: { answer, number, at: clock.now() } }),
+    });
+    if (!settled)
+      log.error('a party has what was withdrawn or cancelled here: a person must look at it', {
+        party: envelope.to,
+        envelope: envelope.id,
+        outcome: answer?.outcome ?? 'filed',
+      });
   }
 
   /**
@@ -338,6 +448,53 @@ export function makeRouting({
     if (step === undefined || ENDED.has(step.state) || envelopeId(draft.record.caseNo, step) !== envelope.id)
       return undefined;
     return step;
+  }
+
+  /** Its department has it, and has perhaps decided at once. */
+  async function received(draft: Draft, step: Step, envelope: Envelope, receipt: Receipt): Promise<void> {
+    if (draft.state === 'ACCEPTED') draft.become('HANDLING');
+    const numbered: Step = { ...step, number: receipt.number ?? step.number };
+    draft.put(numbered);
+    const replies = deliverable(envelope.to, envelope.contract)?.replies ?? 'later';
+    if (receipt.answer !== undefined) return answered(draft, numbered, receipt.answer, null);
+    if (replies === 'never') return answered(draft, numbered, { outcome: 'done', result: {} }, null);
+    // An answer that came before our own commit has already moved the step on (or asked for a correction).
+    if (step.state !== 'CORRECTING')
+      notices.progress(draft, move(draft, numbered, { state: replies === 'later' ? 'WAITING_RECEIPT' : 'ACKED' }));
+  }
+
+  /**
+   * A step that a person had cancelled, and that its department has after all: it goes on as if it had not been cancelled, with what the department has said
+   * since. @throws Unfit 409 when the case was decided meanwhile by more than this
+   */
+  async function takeBackCancel(draft: Draft, envelope: Envelope, step: Step, receipt: Receipt): Promise<void> {
+    if (draft.decision !== null) {
+      const lost = draft.steps.some(({ blocking, reason }) => blocking && reason?.code === 'caseDecidedMeanwhile');
+      if (draft.decision.by !== GATEWAY || lost)
+        throw new Unfit(409, 'alreadyDecided', {
+          zh: '办件已作出决定，无法恢复该环节；部门的答复已记录在环节上',
+          en: 'the case is decided, and this step cannot be taken up again; what the department said is kept with the step',
+        });
+      draft.reopen();
+      note(draft, 'reopened', step.party, step.no, null, { envelope: envelope.id });
+    }
+    const { late, by: _, ...rest } = step;
+    const revived: Step = { ...rest, state: 'SENT', reason: null, since: clock.now() };
+    draft.revive(revived);
+    const answer = receipt.answer ?? late?.answer ?? null;
+    return received(draft, revived, envelope, { ...receipt, ...(answer === null ? {} : { answer }) });
+  }
+
+  /** @throws Unfit 409 when our own mapping spoils it still */
+  async function remake(draft: Draft, step: Step): Promise<void> {
+    const stillSpoilt = (reason: Reason) => new Unfit(409, 'stillSpoilt', reason);
+    const item = await usableItem(draft);
+    if (item instanceof ItemUnusable) throw stillSpoilt(item.reason);
+    const planned = item.route.find(({ no }) => no === step.no);
+    if (planned === undefined) throw stillSpoilt(stepGone(step));
+    const { id, body, parked } = await addressed(draft, step, planned);
+    if (parked !== undefined) throw stillSpoilt(parked.reason);
+    draft.remake(id, body);
   }
 
   const advance =
@@ -370,30 +527,16 @@ export function makeRouting({
           number: receipt.number,
           duplicate: receipt.duplicate,
         });
-        const ended = draft.step(envelope.stepNo);
-        if (ended !== undefined && ENDED.has(ended.state) && ended.number === null)
-          draft.put({ ...ended, number: receipt.number });
         const step = current(draft, envelope);
-        if (step === undefined) return;
-        if (draft.state === 'ACCEPTED') draft.become('HANDLING');
-        const numbered: Step = { ...step, number: receipt.number ?? step.number };
-        draft.put(numbered);
-        const replies = deliverable(envelope.to, envelope.contract)?.replies ?? 'later';
-        if (receipt.answer !== undefined) return answered(draft, numbered, receipt.answer, null);
-        if (replies === 'never') return answered(draft, numbered, { outcome: 'done', result: {} }, null);
-        // An answer that came before our own commit has already moved the step on (or asked for a correction).
-        if (step.state !== 'CORRECTING')
-          notices.progress(draft, move(draft, numbered, { state: replies === 'later' ? 'WAITING_RECEIPT' : 'ACKED' }));
+        if (step === undefined) return keepLate(draft, envelope, receipt.answer ?? null, receipt.number);
+        return received(draft, step, envelope, receipt);
       }),
 
     answered: (envelope, message) =>
       advance(async (draft) => {
         const step = current(draft, envelope);
         if (step === undefined)
-          return note(draft, 'answered', envelope.to, envelope.stepNo, null, {
-            outcome: message.answer.outcome,
-            late: true,
-          });
+          return keepLate(draft, envelope, message.answer, 'number' in message.about ? message.about.number : null);
         if (draft.state === 'ACCEPTED') draft.become('HANDLING');
         const numbered = 'number' in message.about ? { ...step, number: message.about.number } : step;
         return answered(draft, numbered, message.answer, message.at);
@@ -433,19 +576,66 @@ export function makeRouting({
         if (step !== undefined) notices.progress(draft, move(draft, step, { state: 'PARKED', reason: fault.reason }));
       }),
 
-    released: (envelope, by) =>
+    answerFailed: (envelope, fault) =>
       advance((draft) => {
-        note(draft, 'released', envelope.to, envelope.stepNo, null, { by, envelope: envelope.id });
+        note(draft, 'parked', envelope.to, envelope.stepNo, fault.reason, { fault: fault.kind, envelope: envelope.id });
         const step = current(draft, envelope);
-        if (step !== undefined) notices.progress(draft, move(draft, step, { state: 'SENT' }));
+        if (step !== undefined) notices.progress(draft, move(draft, step, { state: 'PARKED', reason: fault.reason }));
       }),
 
-    cancelled: (envelope, by, why) =>
+    answerAwaited: (envelope) =>
+      advance((draft) => {
+        const step = current(draft, envelope);
+        if (step?.state !== 'PARKED') return;
+        note(draft, 'released', envelope.to, envelope.stepNo, null, { by: GATEWAY, envelope: envelope.id });
+        notices.progress(draft, move(draft, step, { state: 'WAITING_RECEIPT' }));
+      }),
+
+    released: ({ envelope, state, attempts, firstSentAt, number, fault }, by) =>
+      advance(async (draft) => {
+        const step = current(draft, envelope);
+        const spoilt = state === 'parked' && fault === 'malformed' && attempts === 0 && firstSentAt === null;
+        if (step !== undefined && spoilt) await remake(draft, step);
+        note(draft, 'released', envelope.to, envelope.stepNo, null, { by, envelope: envelope.id });
+        if (step === undefined) return;
+        const asked = state === 'parked' && number !== null && step.number !== null;
+        notices.progress(draft, move(draft, step, { state: asked ? 'WAITING_RECEIPT' : 'SENT' }));
+      }),
+
+    settled: (view, receipt, by, why, asked) =>
+      advance(async (draft) => {
+        const { envelope } = view;
+        const reason: Reason = { code: 'settled', zh: `人工核实：${why}`, en: `settled by a person: ${why}` };
+        note(draft, 'settled', envelope.to, envelope.stepNo, reason, {
+          by,
+          envelope: envelope.id,
+          outcome: receipt === null ? 'notThere' : 'filed',
+          number: receipt?.number ?? null,
+          asked,
+        });
+        if (receipt === null) {
+          const step = current(draft, envelope);
+          if (step !== undefined) notices.progress(draft, move(draft, step, { state: 'SENT' }));
+          return;
+        }
+        const cancelled = envelope.stepNo === null ? undefined : draft.step(envelope.stepNo);
+        if (view.state === 'cancelled' && cancelled?.state === 'REJECTED' && cancelled.by === GATEWAY)
+          return takeBackCancel(draft, envelope, cancelled, receipt);
+        const step = current(draft, envelope);
+        if (step === undefined) return keepLate(draft, envelope, receipt.answer ?? null, receipt.number);
+        return received(draft, step, envelope, receipt);
+      }),
+
+    cancelled: ({ envelope, inDoubt }, by, why) =>
       advance((draft) => {
         const reason: Reason = { code: 'cancelled', zh: `人工撤销：${why}`, en: `cancelled by a person: ${why}` };
-        note(draft, 'cancelled', envelope.to, envelope.stepNo, reason, { by, envelope: envelope.id });
+        note(draft, 'cancelled', envelope.to, envelope.stepNo, reason, { by, envelope: envelope.id, inDoubt });
         const step = current(draft, envelope);
-        if (step !== undefined) return answered(draft, step, { outcome: 'refused', reason }, null);
+        if (step === undefined) return;
+        if (draft.state === 'ACCEPTED') draft.become('HANDLING');
+        const rejected = move(draft, step, { state: 'REJECTED', reason, by: GATEWAY });
+        notices.progress(draft, rejected);
+        return proceed(draft);
       }),
 
     held: (held, by, why) =>
@@ -460,8 +650,13 @@ export function makeRouting({
         ),
       ),
 
-    supplied: (submission) =>
+    supplied: (submission, read) =>
       advance(async (draft) => {
+        if (JSON.stringify(draft.submission) !== JSON.stringify(read))
+          throw new Unfit(409, 'changedMeanwhile', {
+            zh: '该办件同时被另一次补正修改，请重新提交补正',
+            en: 'another correction of this case came between; make it again',
+          });
         const asked = draft.steps.filter((step) => step.state === 'CORRECTING');
         const brought = new Set(submission.materials.map(({ code }) => code));
         const settled = draft.owed.filter(({ material }) => brought.has(material));
@@ -478,12 +673,14 @@ export function makeRouting({
             note(draft, 'provided', null, null, null, { material, by: 'applicant' });
         }
         if (draft.state === 'CORRECTING' && !draft.owed.some(({ told }) => told)) draft.become('HANDLING');
-        const item = itemOf(draft);
+        const item = await usableItem(draft);
         for (const step of asked) {
-          const planned = item.route.find(({ no }) => no === step.no);
-          if (planned === undefined) continue;
+          const next = { ...step, revision: step.revision + 1, number: null };
           note(draft, 'correctionSupplied', step.party, step.no);
-          await send(draft, { ...step, revision: step.revision + 1, number: null }, planned);
+          const planned = item instanceof ItemUnusable ? undefined : item.route.find(({ no }) => no === step.no);
+          if (item instanceof ItemUnusable) park(draft, next, item.reason);
+          else if (planned === undefined) park(draft, next, stepGone(step));
+          else await send(draft, next, planned);
         }
         if (settled.length > 0) return proceed(draft);
       }),

@@ -10,7 +10,7 @@ import type { StoreDialect } from './dialect.ts';
 import type { Tx } from './group.ts';
 import { type InLine, places } from './places.ts';
 import { compilable, inserting, prepared } from './prepared.ts';
-import { type CaseRow, caseOf, changed, type EnvelopeRow, ended, OPEN, spared } from './rows.ts';
+import { type CaseRow, caseOf, changed, type EnvelopeRow, ended, OPEN } from './rows.ts';
 import type { Place, Tables } from './tables.ts';
 import { adding, changing, each, reading } from './together.ts';
 
@@ -44,6 +44,7 @@ const ENVELOPE_COLUMNS = [
 const CHANGED_OF_CASE = [
   'state',
   'held',
+  'hold',
   'messages',
   'events',
   'submission',
@@ -61,6 +62,8 @@ const CHANGED_OF_ENVELOPE = [
   'fence',
   'wakes_at',
   'in_doubt',
+  'doubted_at',
+  'first_sent_at',
   'fault',
   'reason',
   'number',
@@ -142,6 +145,7 @@ export function makeCaseBook({
   const saveCase = changing(db, dialect, { table: 'cases', key: 'case_no', columns: CHANGED_OF_CASE });
   const saveEnvelope = changing(db, dialect, { table: 'envelopes', key: 'seq', columns: CHANGED_OF_ENVELOPE });
   const put = changing(db, dialect, { table: 'envelopes', key: 'seq', columns: ['place', 'wakes_at'] });
+  const byId = prepared((p: { id: string }) => db.selectFrom('envelopes').selectAll().where('id', '=', p.id));
   const heldOf = prepared((p: { caseNo: string }) =>
     db.selectFrom('cases').select('held').where('case_no', '=', p.caseNo),
   );
@@ -167,17 +171,22 @@ export function makeCaseBook({
         ),
       ),
   );
-  const takeBack = prepared((p: { caseNo: string; stepNo: string; now: Millis }) =>
+  const cancelUnsent = prepared((p: { caseNo: string; stepNo: string; now: Millis }) =>
     db
       .updateTable('envelopes')
       .set({ place: 'cancelled', wakes_at: null, fence: sql<number>`fence + 1`, updated_at: p.now })
       .where('case_no', '=', p.caseNo)
       .where('step_no', '=', p.stepNo)
+      // What may be there already stays open: it is asked about, and not forgotten.
+      .where('in_doubt', '=', 0)
       .where(
         unindexed('place'),
         'in',
         OPEN.filter((place) => place !== 'leased'),
       ),
+  );
+  const remake = prepared((p: { id: string; body: string }) =>
+    db.updateTable('envelopes').set({ body: p.body }).where('id', '=', p.id),
   );
   const addEnvelopes = adding(db, dialect, { into: 'envelopes', columns: ENVELOPE_COLUMNS });
   const addEvents = adding(db, dialect, { into: 'events', columns: ['case_no', 'no', 'event'] });
@@ -218,8 +227,9 @@ export function makeCaseBook({
   /** Nothing is asked about it any more. */
   async function endStep(tx: Tx, caseNo: string, stepNo: string, after: CaseRecord): Promise<void> {
     await tx.together(noAnswerDue, { case_no: caseNo, step_no: stepNo });
-    // What a department has answered has reached it; what it was spared must not reach it any more.
-    if (spared(after.steps, stepNo)) await tx.write(takeBack({ caseNo, stepNo, now: clock.now() }));
+    // What a department has answered has reached it; what is of a step that will not be done must not reach it any more.
+    if (after.steps.find(({ no }) => no === stepNo)?.state === 'SKIPPED')
+      await tx.write(cancelUnsent({ caseNo, stepNo, now: clock.now() }));
   }
 
   /** What ended goes first: the holder of the old may be the holder of the new. */
@@ -249,6 +259,9 @@ export function makeCaseBook({
     events.map((event, i) => ({ case_no: caseNo, no: from + i + 1, event: JSON.stringify(event) }));
 
   return {
+    /** An envelope as it stands on the disk, outside any transaction. */
+    byId,
+
     async caseOf(tx: Tx, caseNo: string): Promise<Stored> {
       const stored = await this.find(tx, caseNo);
       if (stored === undefined) throw new Error(`case ${caseNo} is not in the store`);
@@ -283,7 +296,8 @@ export function makeCaseBook({
         tx.together(saveCase, {
           case_no: caseNo,
           state: after.state,
-          held: held ? 1 : 0,
+          held: held === null ? 0 : 1,
+          hold: held === null ? null : JSON.stringify(held),
           messages: after.messages,
           events: row.events + change.events.length,
           submission: change.submission === undefined ? row.submission : JSON.stringify(after.submission),
@@ -296,12 +310,13 @@ export function makeCaseBook({
         tx.together(addEvents, eventRows(caseNo, row.events, change.events)),
         tell(tx, [{ before: record, lines: row.events, change }]),
         register(tx, change),
+        change.remade && tx.write(remake({ id: change.remade.id, body: JSON.stringify(change.remade.body) })),
         ...(change.steps ?? [])
           .filter(({ no }) => ended(after.steps, no) && !ended(record.steps, no))
           .map(({ no }) => endStep(tx, caseNo, no, after)),
       ]);
       const added = change.outbox.map(inLine);
-      const stand = await arrange(tx, caseNo, held, added);
+      const stand = await arrange(tx, caseNo, held !== null, added);
       await this.send(
         tx,
         change.outbox.map((envelope, i) => ({ envelope, place: stand[i] as Place })),
@@ -313,7 +328,11 @@ export function makeCaseBook({
     async send(tx: Tx, outgoing: readonly { envelope: OutgoingEnvelope; place: Place }[]): Promise<void> {
       if (outgoing.length === 0) return;
       const now = clock.now();
-      for (const { envelope } of outgoing) tx.lanes.add(envelope.to);
+      for (const { envelope } of outgoing) {
+        tx.lanes.add(envelope.to);
+        if (envelope.parked !== undefined)
+          tx.parked.push({ id: envelope.id, party: envelope.to, reason: envelope.parked.reason });
+      }
       await tx.together(
         addEnvelopes,
         outgoing.map(({ envelope, place }) => envelopeRow(envelope, place, now)),

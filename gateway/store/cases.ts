@@ -1,11 +1,13 @@
 import { sql } from 'kysely';
 import type { CaseRecord, Change } from '../../contracts/ports/case.ts';
+import { Unfit } from '../../contracts/ports/contract.ts';
 import type { Millis } from '../../contracts/ports/envelope.ts';
 import type { CaseStore, NewCase } from '../../contracts/ports/store.ts';
+import { inTime } from './case-changes.ts';
 import { inLine } from './casebook.ts';
 import type { BetweenNodes } from './dialect.ts';
 import { gathered } from './gathered.ts';
-import type { Many, Tx } from './group.ts';
+import type { Many } from './group.ts';
 import type { StoreParts } from './parts.ts';
 import { places } from './places.ts';
 import { compilable, inserting, prepared, textOf } from './prepared.ts';
@@ -23,6 +25,7 @@ const CASE_COLUMNS = [
   'item_code',
   'state',
   'held',
+  'hold',
   'messages',
   'events',
   'accepted_at',
@@ -34,10 +37,13 @@ const CASE_COLUMNS = [
   'decision',
   'owed',
   'owed_due',
+  'item_version',
 ] as const;
 
-/** Case numbers that a node takes at a time; a day has 999,999. */
+/** Case numbers that a node takes at a time. */
 const BLOCK = 100;
+/** Of a day, the first and how many. The numbers below are those of programs that counted from 1. */
+const BLOCKS = { first: 1_000, count: 9_000 };
 
 const APPLICATION = ['app_key', 'application_no'] as const;
 type Application = Pick<CaseRow, (typeof APPLICATION)[number]>;
@@ -48,13 +54,15 @@ export function makeCases({
   dialect,
   group,
   book,
+  cases,
+  underWay,
+  clock,
 }: StoreParts): Pick<CaseStore, 'accept' | 'byApplication' | 'changed' | 'owing'> {
-  const count = prepared((p: { prefix: string; count: number }) =>
+  const claim = prepared((p: { prefix: string }) =>
     db
       .insertInto('counters')
-      .values({ prefix: p.prefix, last: p.count })
-      .onConflict((c) => c.column('prefix').doUpdateSet({ last: sql`counters.last + excluded.last` }))
-      .returning('last'),
+      .values({ prefix: p.prefix, last: 0 })
+      .onConflict((taken) => taken.column('prefix').doNothing()),
   );
   const byApplication = prepared((p: { appKey: string; applicationNo: string }) =>
     db.selectFrom('cases').selectAll().where('app_key', '=', p.appKey).where('application_no', '=', p.applicationNo),
@@ -105,55 +113,69 @@ export function makeCases({
     };
   }
 
-  /** Where nodes share the counter: what is left of the last block that this one took, by prefix. */
-  const blocks = new Map<string, { next: number; readonly last: number }>();
+  /** What is left of the block that this node took last, and where it looks for the next: by prefix, of one day. */
+  let numbers:
+    | { readonly prefix: string; readonly start: number; taken: number; next: number; left: number }
+    | undefined;
+  let taking: Promise<void> = Promise.resolve();
 
   /**
-   * The next `n` numbers. A counter that nodes share would be locked from here to the commit, and they would take cases in turns: so a node takes a block of
-   * numbers beside the transaction, and what it does not use of it is nobody's.
+   * The next case number of a day. A node takes blocks of numbers beside the transactions that use them, each block once over all nodes. It begins at a random
+   * one at each start: so a store that is new, or was put back from a copy, does not give out the numbers that departments know from before.
+   * @throws Unfit 503 when a day's numbers are used up
    */
-  async function next(tx: Tx, prefix: string, n: number): Promise<readonly number[]> {
-    if (dialect.between === undefined) {
-      const last = (await tx.first(count({ prefix, count: n })))?.last ?? 0;
-      return Array.from({ length: n }, (_, i) => last - n + 1 + i);
-    }
-    const numbers: number[] = [];
-    while (numbers.length < n) {
-      const block = blocks.get(prefix);
-      if (block === undefined || block.next > block.last) {
-        const { rows } = await db.executeQuery(count({ prefix, count: BLOCK }));
-        const last = rows[0]?.last ?? 0;
-        // Yesterday's are not needed any more.
-        blocks.clear();
-        blocks.set(prefix, { next: last - BLOCK + 1, last });
-      } else {
-        numbers.push(block.next);
-        block.next += 1;
-      }
-    }
-    return numbers;
+  function next(prefix: string): Promise<string> {
+    const number = taking.then(async () => {
+      if (numbers?.prefix !== prefix)
+        numbers = { prefix, start: Math.floor(clock.random() * BLOCKS.count), taken: 0, next: 0, left: 0 };
+      if (numbers.left === 0) await takeBlock(numbers);
+      numbers.left -= 1;
+      numbers.next += 1;
+      return `${prefix}${String(numbers.next - 1).padStart(6, '0')}`;
+    });
+    taking = number.then(
+      () => {},
+      () => {},
+    );
+    return number;
   }
 
-  async function numbered(tx: Tx, cases: readonly NewCase[]): Promise<readonly (readonly [string, NewCase])[]> {
-    const numbers: (readonly [string, NewCase])[] = [];
-    for (const [prefix, alike] of Map.groupBy(cases, ({ numberPrefix }) => numberPrefix)) {
-      const taken = await next(tx, prefix, alike.length);
-      for (const [i, one] of alike.entries()) numbers.push([`${prefix}${String(taken[i]).padStart(6, '0')}`, one]);
+  async function takeBlock(of: NonNullable<typeof numbers>): Promise<void> {
+    while (of.taken < BLOCKS.count) {
+      const block = BLOCKS.first + ((of.start + of.taken) % BLOCKS.count);
+      of.taken += 1;
+      const { numAffectedRows } = await db.executeQuery(claim({ prefix: `${of.prefix}/${block}` }));
+      if (numAffectedRows !== 1n) continue;
+      of.next = block * BLOCK;
+      of.left = BLOCK;
+      return;
     }
-    return numbers;
+    throw new Unfit(503, 'numbersUsedUp', {
+      zh: '当日办件编号已用尽',
+      en: 'the case numbers of this day are used up',
+    });
+  }
+
+  /** A case that is numbered and computed, before its transaction. */
+  interface Opened {
+    readonly one: NewCase;
+    readonly caseNo: string;
+    readonly before: CaseRecord;
+    readonly change: Change;
+    readonly record: CaseRecord;
+  }
+
+  async function open(one: NewCase): Promise<Opened> {
+    const caseNo = await next(one.numberPrefix);
+    const { record: before, change } = await inTime(() => one.open(caseNo), clock);
+    return { one, caseNo, before, change, record: changed(before, change) };
   }
 
   /**
    * All cases that arrived together in a few statements. Whoever finds his application number taken, by an earlier case or by
    * one of this very batch, is given that one; his own number stays unused.
    */
-  const accept: Many<NewCase, Accepted> = async (tx, cases) => {
-    const opened = await Promise.all(
-      (await numbered(tx, cases)).map(async ([caseNo, one]) => {
-        const { record: before, change } = await one.open(caseNo);
-        return { one, caseNo, before, change, record: changed(before, change) };
-      }),
-    );
+  const accept: Many<Opened, Accepted> = async (tx, opened) => {
     const rows = opened.map(({ one, record, change }) => caseRow(one, record, change));
     const written = await tx.write(...insertCases(rows));
     const taken = new Map<NewCase, Accepted>();
@@ -176,7 +198,7 @@ export function makeCases({
       book.send(
         tx,
         fresh.flatMap(({ change, record }) => {
-          const stand = places(change.outbox.map(inLine), record.held, 0);
+          const stand = places(change.outbox.map(inLine), record.held !== null, 0);
           return change.outbox.map((envelope, i) => ({ envelope, place: stand[i] as Place }));
         }),
       ),
@@ -184,11 +206,11 @@ export function makeCases({
     const made = new Map<NewCase, Accepted>(
       opened.map(({ one, record }) => [one, { record, seenBefore: false, conflict: false }]),
     );
-    return cases.map((one) => taken.get(one) ?? (made.get(one) as Accepted));
+    return opened.map(({ one }) => taken.get(one) ?? (made.get(one) as Accepted));
   };
 
   return {
-    accept: (submission) => group.together(accept, submission),
+    accept: (submission) => underWay.run(async () => group.together(accept, await open(submission))),
 
     async byApplication(appKey, applicationNo) {
       const row = await sought({ app_key: appKey, application_no: applicationNo });
@@ -206,10 +228,7 @@ export function makeCases({
       }),
 
     changed: (caseNo, advance) =>
-      group.runFor(caseNo, async (tx) => {
-        const stored = await book.find(tx, caseNo);
-        return stored && book.change(tx, stored, await advance(stored.record));
-      }),
+      cases.run(caseNo, { advance, write: (tx, stored, change) => book.change(tx, stored, change) }),
   };
 }
 
@@ -222,7 +241,8 @@ function caseRow(one: NewCase, record: CaseRecord, change: Change) {
     query_code: record.queryCode,
     item_code: record.submission.itemCode,
     state: record.state,
-    held: record.held ? 1 : 0,
+    held: record.held === null ? 0 : 1,
+    hold: record.held === null ? null : JSON.stringify(record.held),
     messages: record.messages,
     events: change.events.length,
     accepted_at: record.acceptedAt,
@@ -235,5 +255,6 @@ function caseRow(one: NewCase, record: CaseRecord, change: Change) {
     owed: JSON.stringify(record.owed),
     // The first try is at once: what took too long a moment ago may answer now.
     owed_due: record.owed.length === 0 ? null : record.acceptedAt,
+    item_version: record.itemVersion,
   };
 }

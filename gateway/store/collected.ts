@@ -6,7 +6,7 @@ import type { CaseReads, CaseStore } from '../../contracts/ports/store.ts';
 import type { Tx } from './group.ts';
 import type { StoreParts } from './parts.ts';
 import { prepared } from './prepared.ts';
-import { changed, type EnvelopeRow, ended, envelopeOf } from './rows.ts';
+import { type EnvelopeRow, envelopeOf, OPEN } from './rows.ts';
 import { Unavailable } from './unavailable.ts';
 
 /** Messages kept for one party without an envelope they belong to; the next is answered 503, and stays with the party. */
@@ -20,6 +20,7 @@ export function makeCollected({
   db,
   group,
   book,
+  cases,
   clock,
   log,
 }: StoreParts): Pick<CaseStore & CaseReads, 'collected' | 'rematch' | 'unmatched'> {
@@ -52,47 +53,68 @@ export function makeCollected({
       .where('message', 'is not', null),
   );
 
-  async function find(tx: Tx, { from, about }: Message): Promise<EnvelopeRow | undefined> {
-    if ('number' in about) return tx.first(byNumber({ lane: from, number: about.number }));
-    const row = await book.envelope(tx, about.key);
+  async function find({ from, about }: Message): Promise<EnvelopeRow | undefined> {
+    if ('number' in about) return (await db.executeQuery(byNumber({ lane: from, number: about.number }))).rows[0];
+    const { rows } = await db.executeQuery(book.byId({ id: about.key }));
     // A party speaks only for what was sent to it.
-    return row?.lane === from ? row : undefined;
+    return rows[0]?.lane === from ? rows[0] : undefined;
   }
 
-  async function apply(tx: Tx, row: EnvelopeRow, message: Message, advance: AdvanceWith): Promise<void> {
-    const stored = await book.caseOf(tx, row.case_no);
-    const change = await advance(envelopeOf(row), message)(stored.record);
-    const after = changed(stored.record, change);
-    if (ended(after.steps, row.step_no) && row.place !== 'leased' && isInDoubt(row)) {
-      // They decided about it, so they have it: it must not be sent again, nor wait for a person.
-      const number = 'number' in message.about ? message.about.number : row.number;
-      const settled = { place: null, wakes_at: null, number, delivered_at: clock.now(), in_doubt: 0 };
-      await book.save(tx, { ...row, ...settled, fence: row.fence + 1 });
-    }
-    await book.change(tx, stored, change);
+  /**
+   * What a party has said about an envelope tells that it has it: it is not sent again, nor does it wait for a person. One that was cancelled here is in doubt
+   * from then on, until a person settles what is to hold.
+   */
+  async function settle(tx: Tx, row: EnvelopeRow, message: Message): Promise<void> {
+    if (row.place === 'leased') return;
+    const open = row.place !== null && (OPEN.includes(row.place) || row.place === 'unanswered');
+    const arrived = {
+      place: null,
+      wakes_at: null,
+      delivered_at: row.delivered_at ?? clock.now(),
+      in_doubt: 0,
+      doubted_at: null,
+    };
+    const cancelled = { in_doubt: 1, doubted_at: row.doubted_at ?? clock.now() };
+    const become = open ? arrived : row.place === 'cancelled' && row.number === null ? cancelled : {};
+    if (Object.keys(become).length === 0) return;
+    const number = 'number' in message.about ? message.about.number : row.number;
+    await book.save(tx, { ...row, ...become, number, ...NO_FAULT, fence: row.fence + 1 });
   }
 
-  const take: (tx: Tx, message: Message, advance: AdvanceWith) => ReturnType<CaseStore['collected']> = async (
-    tx,
-    message,
-    advance,
-  ) => {
+  async function take(message: Message, advance: AdvanceWith): ReturnType<CaseStore['collected']> {
     const { from: party, dedupe } = message;
-    const before = await tx.first(seen({ party, dedupe }));
-    if (before?.message === null) return 'seenBefore';
-    const row = await find(tx, message);
-    const at = clock.now();
-    if (row !== undefined) {
-      await apply(tx, row, message, advance);
-      await tx.write(remember({ party, dedupe, at, message: null }));
-      return 'applied';
-    }
-    if (before === undefined) {
-      if (((await tx.first(keptCount({ party })))?.n ?? 0) >= MOST_KEPT) throw tooManyKept();
-      await tx.write(remember({ party, dedupe, at, message: JSON.stringify(message) }));
-    }
-    return 'unmatched';
-  };
+    const { rows } = await db.executeQuery(seen({ party, dedupe }));
+    if (rows[0]?.message === null) return 'seenBefore';
+    const row = await find(message);
+    if (row === undefined) return keep(message);
+    const word = await cases.run(row.case_no, {
+      advance: advance(envelopeOf(row), message),
+      also: async (tx) => ({
+        seen: await tx.first(seen({ party, dedupe })),
+        row: await book.envelope(tx, row.id),
+      }),
+      async write(tx, stored, change, now) {
+        if (now.seen?.message === null) return 'seenBefore' as const;
+        if (now.row !== undefined) await settle(tx, now.row, message);
+        await book.change(tx, stored, change);
+        await tx.write(remember({ party, dedupe, at: clock.now(), message: null }));
+        return 'applied' as const;
+      },
+    });
+    return word ?? keep(message);
+  }
+
+  const keep = (message: Message): ReturnType<CaseStore['collected']> =>
+    group.run(async (tx) => {
+      const { from: party, dedupe } = message;
+      const before = await tx.first(seen({ party, dedupe }));
+      if (before?.message === null) return 'seenBefore';
+      if (before === undefined) {
+        if (((await tx.first(keptCount({ party })))?.n ?? 0) >= MOST_KEPT) throw tooManyKept();
+        await tx.write(remember({ party, dedupe, at: clock.now(), message: JSON.stringify(message) }));
+      }
+      return 'unmatched';
+    });
 
   const kept = async (party: Party | null, limit: number, after?: { receivedAt: Millis; dedupe: string }) => {
     const { rows } = await db.executeQuery(
@@ -115,14 +137,14 @@ export function makeCollected({
   };
 
   return {
-    collected: (message, advance) => group.run((tx) => take(tx, message, advance)),
+    collected: take,
 
     async rematch(party, advance) {
       let matched = 0;
       let page: Awaited<ReturnType<typeof kept>> = [];
       do {
         page = await kept(party, REMATCH_PAGE, page.at(-1));
-        const tried = await Promise.allSettled(page.map((message) => group.run((tx) => take(tx, message, advance))));
+        const tried = await Promise.allSettled(page.map((message) => take(message, advance)));
         for (const one of tried) {
           // One that cannot be applied stays kept, where a person sees it, and must not keep the others back. A Fault is the caller's own word.
           if (one.status === 'fulfilled') matched += one.value === 'applied' ? 1 : 0;
@@ -138,9 +160,7 @@ export function makeCollected({
   };
 }
 
-function isInDoubt(row: EnvelopeRow): boolean {
-  return row.place === 'parked' || (row.in_doubt === 1 && row.place !== null);
-}
+const NO_FAULT = { fault: null, reason: null } as const;
 
 function tooManyKept(): Unfit {
   const words = {

@@ -1,11 +1,14 @@
+import type { EnvelopeView } from '../../contracts/ports/case.ts';
 import type { Millis, Party } from '../../contracts/ports/envelope.ts';
 import type { DeskStore } from '../../contracts/ports/store.ts';
 import type { StoreParts } from './parts.ts';
 import { prepared } from './prepared.ts';
-import { type EnvelopeRow, envelopeOf } from './rows.ts';
+import { changed, type EnvelopeRow, ended, mayNotBeSent, viewOf } from './rows.ts';
+
+type Advance = (view: EnvelopeView) => ReturnType<Parameters<DeskStore['released']>[1]>;
 
 /** What a person does to envelopes, lanes and cases. All of it survives a restart, because it is stored like everything else. */
-export function makeDesk({ db, group, book, clock }: StoreParts): DeskStore {
+export function makeDesk({ db, group, book, cases, clock }: StoreParts): DeskStore {
   const pause = prepared((p: { lane: Party; by: string; reason: string; at: Millis }) =>
     db
       .insertInto('lanes')
@@ -16,42 +19,86 @@ export function makeDesk({ db, group, book, clock }: StoreParts): DeskStore {
     db.updateTable('lanes').set({ paused_by: null, paused_reason: null, paused_at: null }).where('lane', '=', p.lane),
   );
 
-  function decide<Done extends string, Not extends string>(
+  /** `become` is given the envelope and its case as they will be; undefined from it means that this cannot be done to it. */
+  async function decide<Done extends string, Not extends string>(
     id: string,
-    advance: Parameters<DeskStore['released']>[1],
+    advance: Advance,
     may: (row: EnvelopeRow) => boolean,
-    become: (row: EnvelopeRow) => Partial<EnvelopeRow>,
+    become: (
+      row: EnvelopeRow,
+      over: { readonly stepEnded: boolean; readonly unsendable: boolean },
+    ) => Partial<EnvelopeRow>,
     words: { done: Done; not: Not },
   ): Promise<Done | Not | undefined> {
-    return group.run(async (tx) => {
-      const row = await book.envelope(tx, id);
-      if (row === undefined) return undefined;
-      if (!may(row)) return words.not;
-      const stored = await book.caseOf(tx, row.case_no);
-      const change = await advance(envelopeOf(row))(stored.record);
-      await book.save(tx, { ...row, fence: row.fence + 1, wakes_at: null, ...become(row) });
-      await book.change(tx, stored, change);
-      return words.done;
+    const { rows } = await db.executeQuery(book.byId({ id }));
+    const [before] = rows;
+    if (before === undefined) return undefined;
+    if (!may(before)) return words.not;
+    return cases.run(before.case_no, {
+      advance: advance(viewOf(before)),
+      also: (tx) => book.envelope(tx, id),
+      async write(tx, stored, change, row): Promise<Done | Not> {
+        // What it was when it was shown to `advance` still holds: every word about an envelope raises its fence.
+        if (row === undefined || row.fence !== before.fence || !may(row)) return words.not;
+        const after = changed(stored.record, change);
+        const over = {
+          stepEnded: ended(after.steps, row.step_no),
+          unsendable: mayNotBeSent(after, row),
+        };
+        await book.save(tx, { ...row, fence: row.fence + 1, wakes_at: null, ...become(row, over) });
+        await book.change(tx, stored, change);
+        return words.done;
+      },
     });
   }
 
+  const waits = ({ place }: EnvelopeRow): boolean => place !== null && WAITING.includes(place);
+  const answerFailed = ({ place }: EnvelopeRow): boolean => place === 'unanswered';
+
   return {
-    // A sleeper may be released too: it then goes at once. A person's word gives all attempts anew.
+    // A sleeper may be released too: it then goes at once.
     released: (id, advance) =>
       decide(
         id,
         advance,
-        ({ place }) => place === 'parked' || place === 'asleep',
-        () => ({ place: 'ready', not_before: clock.now(), attempts: 0, fault: null, reason: null }),
+        (row) => row.place === 'parked' || row.place === 'asleep' || answerFailed(row),
+        (row) => ({
+          ...(answerFailed(row)
+            ? { place: null, answer_due: clock.now() }
+            : { place: 'ready', not_before: clock.now() }),
+          fault: null,
+          reason: null,
+        }),
         { done: 'released', not: 'notParked' },
+      ),
+
+    settled: (id, receipt, answerDue, advance) =>
+      decide(
+        id,
+        advance,
+        (row) => row.in_doubt === 1 && (waits(row) || row.place === 'parked' || row.place === 'cancelled'),
+        (row, { stepEnded, unsendable }) => {
+          const certain = { in_doubt: 0, doubted_at: null, fault: null, reason: null };
+          if (receipt !== null)
+            return {
+              ...certain,
+              place: null,
+              number: receipt.number,
+              delivered_at: clock.now(),
+              answer_due: stepEnded ? null : answerDue,
+            };
+          const over = row.place === 'cancelled' || unsendable;
+          return { ...certain, ...(over ? { place: 'cancelled' } : { place: 'ready', not_before: clock.now() }) };
+        },
+        { done: 'settled', not: 'notInDoubt' },
       ),
 
     cancelled: (id, advance) =>
       decide(
         id,
         advance,
-        ({ place }) => place !== null && !['leased', 'refused', 'cancelled'].includes(place),
-        () => ({ place: 'cancelled' }),
+        (row) => waits(row) || row.place === 'parked' || answerFailed(row),
+        () => ({ place: 'cancelled', answer_due: null }),
         { done: 'cancelled', not: 'tooLate' },
       ),
 
@@ -66,12 +113,15 @@ export function makeDesk({ db, group, book, clock }: StoreParts): DeskStore {
         tx.lanes.add(lane);
       }),
 
-    held: (caseNo, held, advance) =>
-      group.run(async (tx) => {
-        const stored = await book.find(tx, caseNo);
-        if (stored === undefined) return false;
-        await book.change(tx, stored, await advance(stored.record), held);
-        return true;
-      }),
+    held: async (caseNo, hold, advance) =>
+      (await cases.run(caseNo, {
+        advance,
+        async write(tx, stored, change) {
+          await book.change(tx, stored, change, hold);
+          return true;
+        },
+      })) ?? false,
   };
 }
+
+const WAITING: readonly EnvelopeRow['place'][] = ['ready', 'asleep', 'behind', 'held'];

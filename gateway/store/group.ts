@@ -1,4 +1,5 @@
 import { CompiledQuery, type Kysely } from 'kysely';
+import type { Parked } from '../../contracts/ports/case.ts';
 import type { Stale } from '../../contracts/ports/certificate.ts';
 import type { Clock } from '../../contracts/ports/clock.ts';
 import { Unfit } from '../../contracts/ports/contract.ts';
@@ -32,6 +33,8 @@ export class Tx {
   readonly lanes = new Set<Party>();
   /** Certificates that are not what copies of them say, once this is committed. */
   readonly stale: Stale[] = [];
+  /** Envelopes that were stored parked, for whoever tells a person, once this is committed. */
+  readonly parked: Parked[] = [];
   #ended = false;
 
   constructor(executor: Kysely<Tables>) {
@@ -231,13 +234,14 @@ export class Group {
     const { db, rider, committed, log, woken } = this.#parts;
     let lanes: ReadonlySet<Party> = new Set();
     let stale: readonly Stale[] = [];
+    let parked: readonly Parked[] = [];
     const outputs = await db.connection().execute((executor) =>
       transaction(
         executor,
         async () => {
           const tx = new Tx(executor);
           try {
-            ({ lanes, stale } = tx);
+            ({ lanes, stale, parked } = tx);
             return await this.#timed(async () => {
               await rider.board(tx);
               return await serve(tx, batch);
@@ -253,7 +257,7 @@ export class Group {
     for (const [waiting, output] of outputs) waiting.resolve(output);
     if (lanes.size === 0 && stale.length === 0) return;
     try {
-      committed([...lanes], stale);
+      committed([...lanes], stale, parked);
     } catch (error) {
       log.error('the wake-up after a commit failed', { error });
     }

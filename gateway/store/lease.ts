@@ -4,8 +4,9 @@ import type { DeliveryStore, Lease } from '../../contracts/ports/store.ts';
 import type { Tx } from './group.ts';
 import type { StoreParts } from './parts.ts';
 import { prepared } from './prepared.ts';
-import { type EnvelopeRow, envelopeOf } from './rows.ts';
+import { caseOf, type EnvelopeRow, envelopeOf, mayNotBeSent } from './rows.ts';
 import type { Place } from './tables.ts';
+import { reading } from './together.ts';
 
 /** Woken in one round; the rest in the next, which `due` makes come at once. */
 const MOST_WOKEN = 1_000;
@@ -14,7 +15,7 @@ const MOST_WOKEN = 1_000;
  * The right to work on envelopes. A round first wakes what time has made ready: sleepers whose time has come, and leases that
  * ran out, which are in doubt from then on. Both by one small index, so that its cost does not grow with what was delivered.
  */
-export function makeLease({ db, dialect, group }: StoreParts): Pick<DeliveryStore, 'lease' | 'due'> {
+export function makeLease({ db, dialect, group, book }: StoreParts): Pick<DeliveryStore, 'lease' | 'due'> {
   const wake = prepared((p: { now: Millis }) =>
     db
       .updateTable('envelopes')
@@ -23,6 +24,8 @@ export function makeLease({ db, dialect, group }: StoreParts): Pick<DeliveryStor
         place: sql<Place>`case when (select cases.held from cases where cases.case_no = envelopes.case_no) = 1
                           then 'held' else 'ready' end`,
         in_doubt: sql<number>`case when place = 'leased' then 1 else in_doubt end`,
+        // Whoever held it may have sent it until now.
+        doubted_at: sql<Millis | null>`case when place = 'leased' then ${p.now} else doubted_at end`,
         wakes_at: null,
         updated_at: p.now,
       })
@@ -58,7 +61,13 @@ export function makeLease({ db, dialect, group }: StoreParts): Pick<DeliveryStor
   const take = prepared((p: { lane: Party; most: number; until: Millis; now: Millis }) =>
     db
       .updateTable('envelopes')
-      .set({ place: 'leased', fence: sql<number>`fence + 1`, wakes_at: p.until, updated_at: p.now })
+      .set({
+        place: 'leased',
+        fence: sql<number>`fence + 1`,
+        wakes_at: p.until,
+        updated_at: p.now,
+        first_sent_at: sql<Millis>`coalesce(first_sent_at, ${p.now})`,
+      })
       .where('seq', 'in', (query) =>
         query
           .selectFrom('envelopes')
@@ -70,6 +79,18 @@ export function makeLease({ db, dialect, group }: StoreParts): Pick<DeliveryStor
           .$if(dialect.locksRows, (rows) => rows.forUpdate().skipLocked()),
       )
       .returningAll(),
+  );
+  /** Read only: what is leased is looked at once more before it is sent. */
+  const casesByNo = reading(
+    dialect,
+    (asked) => db.selectFrom('cases').selectAll().where(asked('case_no')),
+    ({ case_no }) => case_no,
+  );
+  const cancel = prepared((p: { seq: number; now: Millis }) =>
+    db
+      .updateTable('envelopes')
+      .set({ place: 'cancelled', wakes_at: null, first_sent_at: null, updated_at: p.now })
+      .where('seq', '=', p.seq),
   );
   // Each by the first of an index that keeps only what waits. That it is not null has to be said: without it SQLite does not take such an index, and reads all.
   const due = db
@@ -124,8 +145,20 @@ export function makeLease({ db, dialect, group }: StoreParts): Pick<DeliveryStor
     const most = limit - (seen?.leased ?? 0);
     if (seen === undefined || seen.ready === null || seen.paused !== null || most <= 0) return [];
     const rows = await tx.rows(take({ lane, most, until: now + forMs, now }));
+    const cases = await Promise.all(rows.map(({ case_no }) => tx.together(casesByNo, case_no)));
+    const leases: { readonly seq: number; readonly lease: Lease }[] = [];
+    for (const [i, row] of rows.entries()) {
+      const [ofCase] = cases[i] ?? [];
+      if (ofCase === undefined) continue;
+      const record = caseOf(ofCase);
+      const ended = mayNotBeSent(record, row);
+      if (ended && row.in_doubt === 0) {
+        await tx.write(cancel({ seq: row.seq, now }));
+        await book.rearrange(tx, row.case_no);
+      } else leases.push({ seq: row.seq, lease: leaseOf(row, record.statutoryBy.at, ended) });
+    }
     // `returning` promises no order.
-    return rows.sort((a, b) => a.seq - b.seq).map(leaseOf);
+    return leases.sort((a, b) => a.seq - b.seq).map(({ lease }) => lease);
   }
 
   return {
@@ -148,12 +181,17 @@ export function makeLease({ db, dialect, group }: StoreParts): Pick<DeliveryStor
   };
 }
 
-function leaseOf(row: EnvelopeRow): Lease {
+function leaseOf(row: EnvelopeRow, statutoryBy: Millis, ended: boolean): Lease {
   return {
     envelope: envelopeOf(row),
     fence: row.fence,
     until: row.wakes_at ?? 0,
     attempts: row.attempts,
     inDoubt: row.in_doubt === 1,
+    // A program that did not write down since when: since it last touched it.
+    doubtedAt: row.in_doubt === 1 ? (row.doubted_at ?? row.updated_at) : null,
+    firstSentAt: row.first_sent_at ?? row.updated_at,
+    statutoryBy,
+    ended,
   };
 }

@@ -4,6 +4,7 @@ import { columnsOf, KEPT_DAYS } from './ledger-columns.ts';
 import { partiesOf } from './rows.ts';
 import type { Tables } from './tables.ts';
 import { NotOpened } from './unavailable.ts';
+import { UNDECIDED } from './undecided.ts';
 
 /** Forward only, in the order of their names; one that was released is never changed again. */
 export function migrations(dialect: StoreDialect): Record<string, Migration> {
@@ -328,6 +329,27 @@ export function migrations(dialect: StoreDialect): Record<string, Migration> {
       },
     },
 
+    // Only adds: the program before this one writes cases without a version, and reads what it read.
+    '010-item-versions': {
+      async up(db: Kysely<unknown>) {
+        await db.schema
+          .createTable('item_versions')
+          .addColumn('code', 'text', (c) => c.notNull())
+          .addColumn('version', 'text', (c) => c.notNull())
+          .addColumn('definition', 'text', (c) => c.notNull())
+          .addColumn('current_at', integer, (c) => c.notNull())
+          .addPrimaryKeyConstraint('item_versions_key', ['code', 'version'])
+          .execute();
+        await db.schema
+          .createIndex('item_versions_newest')
+          .on('item_versions')
+          .columns(['code', 'current_at'])
+          .execute();
+        await db.schema.alterTable('cases').addColumn('item_version', 'text').execute();
+        await sql`create index cases_undecided on cases (item_code, item_version) where ${UNDECIDED}`.execute(db);
+      },
+    },
+
     '011-long-history': {
       async up(db: Kysely<unknown>) {
         // Indexes alone, so that nodes of the release before go on: each in the order of reading, so that no page of what is listed needs more than a page.
@@ -342,6 +364,35 @@ export function migrations(dialect: StoreDialect): Record<string, Migration> {
                     where ${sql.ref(present)} is not null`.execute(db);
         // It has the order in which a number's envelopes are looked for as well.
         await db.schema.dropIndex('envelopes_number').execute();
+      },
+    },
+
+    // Columns that may be empty: programs of the release before write none of them, and go on beside this one.
+    '012-doubt-and-outages': {
+      async up(db: Kysely<unknown>) {
+        const added = [
+          ['cases', 'hold', 'text'],
+          ['envelopes', 'doubted_at', integer],
+          ['envelopes', 'first_sent_at', integer],
+          ['lanes', 'away_since', integer],
+          ['lanes', 'away_reason', 'text'],
+        ] as const;
+        for (const [table, column, type] of added) await db.schema.alterTable(table).addColumn(column, type).execute();
+      },
+    },
+
+    '014-envelope-values': {
+      async up(db: Kysely<unknown>) {
+        await db.schema
+          .createTable('envelope_values')
+          .addColumn('envelope_id', 'text', (c) => c.notNull())
+          .addColumn('name', 'text', (c) => c.notNull())
+          .addColumn('value', 'text', (c) => c.notNull())
+          .addColumn('at', integer, (c) => c.notNull())
+          .addPrimaryKeyConstraint('envelope_values_key', ['envelope_id', 'name'])
+          .modifyEnd(keyedTable)
+          .execute();
+        await db.schema.createIndex('envelope_values_age').on('envelope_values').column('at').execute();
       },
     },
   };

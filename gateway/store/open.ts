@@ -6,6 +6,7 @@ import type { Logger } from '../../contracts/ports/logger.ts';
 import { type News, newsOf } from '../../contracts/ports/news.ts';
 import type { Publicly } from '../../contracts/ports/public-event.ts';
 import type { Committed, Store } from '../../contracts/ports/store.ts';
+import { CaseChanges } from './case-changes.ts';
 import { makeCaseBook } from './casebook.ts';
 import { makeCases } from './cases.ts';
 import { makeCertificateStore } from './certificates.ts';
@@ -13,7 +14,9 @@ import { makeCollected } from './collected.ts';
 import { makeCoordination } from './coordination.ts';
 import { makeDesk } from './desk.ts';
 import type { BetweenNodes, StoreDialect } from './dialect.ts';
+import { makeEnvelopeValues } from './envelope-values.ts';
 import { Group } from './group.ts';
+import { makeItemVersions } from './item-versions.ts';
 import { makeLease } from './lease.ts';
 import { makeLedger } from './ledger.ts';
 import { migrate } from './migrations.ts';
@@ -22,9 +25,10 @@ import { makeOutcomes } from './outcome.ts';
 import type { StoreParts } from './parts.ts';
 import { type PostgresOptions, postgres } from './postgres.ts';
 import { makePublicEvents } from './public-events.ts';
-import { makeReads } from './reads.ts';
+import { caseReader, makeReads } from './reads.ts';
 import { sqlite } from './sqlite.ts';
 import type { Tables } from './tables.ts';
+import { UnderWay } from './under-way.ts';
 import { makeUsedNonces } from './used-nonces.ts';
 
 /** A clock that the database sets. */
@@ -98,14 +102,17 @@ export async function storeOver(
     between === undefined || inStep === undefined ? () => {} : keepInStep(between, inStep, { clock, log });
   const listeners = new Set<(news: News) => void>();
   between?.listen({
-    woken: (lanes) => committed?.(lanes, []),
+    woken: (lanes) => committed?.(lanes, [], []),
     news(text) {
       const news = newsOf(text);
       if (news === undefined) log.warn('news that cannot be read');
       else for (const listener of listeners) listener(news);
     },
   });
-  const parts: StoreParts = { db, dialect, group, book: makeCaseBook({ db, dialect, clock, publicly }), clock, log };
+  const book = makeCaseBook({ db, dialect, clock, publicly });
+  const underWay = new UnderWay();
+  const cases = new CaseChanges({ group, book, clock, underWay, read: caseReader(db, dialect) });
+  const parts: StoreParts = { db, dialect, group, book, cases, underWay, clock, log };
 
   return {
     ...makeCases(parts),
@@ -117,7 +124,9 @@ export async function storeOver(
     ...makeLedger(parts),
     ...makeCertificateStore(parts),
     ...makeCoordination(parts),
+    ...makeEnvelopeValues(parts),
     ...makePublicEvents(parts),
+    ...makeItemVersions(parts),
     ...(between === undefined ? { firstUse: nonces.firstUse } : makeUsedNonces(db, dialect, between, { clock, log })),
     ...(between === undefined
       ? {}
@@ -132,6 +141,7 @@ export async function storeOver(
         }),
     async close() {
       stopStep();
+      await underWay.close();
       nonces.stop();
       await flush().catch((error: unknown) => log.warn('the last nonces could not be written', { error }));
       await group.close();

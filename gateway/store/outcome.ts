@@ -6,15 +6,15 @@ import { within } from './bounded-search.ts';
 import type { Tx } from './group.ts';
 import type { StoreParts } from './parts.ts';
 import { prepared } from './prepared.ts';
-import { changed, type EnvelopeRow, ended, envelopeOf, spared } from './rows.ts';
+import { changed, type EnvelopeRow, ended, envelopeOf, mayNotBeSent, OPEN } from './rows.ts';
 
-type Outcomes = Pick<DeliveryStore, 'delivered' | 'refused' | 'postponed' | 'parked' | 'returned' | 'awaiting'>;
+type Outcomes = Omit<DeliveryStore, 'lease' | 'due'>;
 
 /** A lane's last delivery is written this often at most: one hot row for all would cost more than it tells. */
 const LAST_DELIVERED_MS = 1_000;
 
 /** The word of whoever held a lease, and what follows from it in the case, in one transaction. */
-export function makeOutcomes({ db, dialect, group, book, clock }: StoreParts): Outcomes {
+export function makeOutcomes({ db, dialect, group, book, cases, clock }: StoreParts): Outcomes {
   const noteDelivery = prepared((p: { lane: Party; at: Millis }) =>
     db
       .insertInto('lanes')
@@ -36,6 +36,45 @@ export function makeOutcomes({ db, dialect, group, book, clock }: StoreParts): O
   const askAgain = prepared((p: { seq: number; at: Millis | null; asked: number }) =>
     db.updateTable('envelopes').set({ answer_due: p.at, asked: p.asked }).where('seq', '=', p.seq),
   );
+  const standing = prepared((p: { id: string }) =>
+    db
+      .selectFrom('envelopes')
+      .innerJoin('cases', 'cases.case_no', 'envelopes.case_no')
+      .leftJoin('lanes', 'lanes.lane', 'envelopes.lane')
+      .select(['envelopes.fence', 'lanes.paused_at', 'cases.held', 'cases.steps', 'cases.decision'])
+      .where('envelopes.id', '=', p.id),
+  );
+  const away = prepared((p: { lane: Party; since: Millis; reason: string }) =>
+    db
+      .insertInto('lanes')
+      .values({ lane: p.lane, away_since: p.since, away_reason: p.reason })
+      .onConflict((taken) =>
+        taken
+          .column('lane')
+          .doUpdateSet({ away_since: p.since, away_reason: p.reason })
+          .where('lanes.away_since', 'is', null),
+      ),
+  );
+  const awaySince = prepared((p: { lane: Party }) =>
+    db
+      .selectFrom('lanes')
+      .select('away_since')
+      .where('lane', '=', p.lane)
+      .where('away_since', 'is not', null)
+      .$if(dialect.locksRows, (rows) => rows.forUpdate()),
+  );
+  const back = prepared((p: { lane: Party }) =>
+    db.updateTable('lanes').set({ away_since: null, away_reason: null }).where('lane', '=', p.lane),
+  );
+  const waitsSince = prepared((p: { lane: Party; before: Millis }) =>
+    db
+      .selectFrom('envelopes')
+      .select('seq')
+      .where('place', 'in', ['ready', 'asleep', 'leased'])
+      .where('lane', '=', p.lane)
+      .where('first_sent_at', '<', p.before)
+      .limit(1),
+  );
   const noted = new Map<Party, Millis>();
 
   /** The envelope, while this lease is still the last that was given: it counts even after it ran out, until another is given. */
@@ -44,25 +83,52 @@ export function makeOutcomes({ db, dialect, group, book, clock }: StoreParts): O
     return row?.fence === lease.fence ? row : undefined;
   }
 
-  function outcome(
+  async function outcome(
     lease: Lease,
     advance: Advance,
     become: (row: EnvelopeRow, after: CaseRecord, tx: Tx) => Partial<EnvelopeRow> | Promise<Partial<EnvelopeRow>>,
   ): Promise<Recorded> {
-    return group.runFor(lease.envelope.caseNo, async (tx) => {
-      // The case before its envelope, as whoever arranges a case locks them: two nodes then wait for each other in turn, and not in a circle.
-      const [stored, row] = await Promise.all([book.caseOf(tx, lease.envelope.caseNo), ours(tx, lease)]);
-      if (row === undefined) return 'overtaken';
-      const change = await advance(stored.record);
-      const after = changed(stored.record, change);
-      const next = { ...row, fence: row.fence + 1, wakes_at: null, ...(await become(row, after, tx)) };
-      await book.save(tx, next.place !== null && spared(after.steps, row.step_no) ? takenBack(next) : next);
-      await book.change(tx, stored, change);
-      return 'recorded';
+    const written = await cases.run(lease.envelope.caseNo, {
+      advance,
+      also: (tx) => ours(tx, lease),
+      async write(tx, stored, change, row): Promise<Recorded> {
+        if (row === undefined) return 'overtaken';
+        const after = changed(stored.record, change);
+        const next = { ...row, fence: row.fence + 1, wakes_at: null, ...(await become(row, after, tx)) };
+        await book.save(tx, unsent(next, after));
+        await book.change(tx, stored, change);
+        return 'recorded';
+      },
     });
+    if (written === undefined) throw new Error(`case ${lease.envelope.caseNo} is not in the store`);
+    return written;
   }
 
   const why = (fault: Fault) => ({ fault: fault.kind, reason: JSON.stringify(fault.reason) });
+
+  /** Of the delivered ones whose answer is still due. */
+  async function ofAnswer(
+    id: string,
+    advance: Parameters<DeliveryStore['answerFailed']>[2],
+    become: (row: EnvelopeRow) => Partial<EnvelopeRow> | undefined,
+  ): Promise<boolean> {
+    const { rows } = await db.executeQuery(book.byId({ id }));
+    const [before] = rows;
+    if (before === undefined || !isDelivered(before) || become(before) === undefined) return false;
+    const written = await cases.run(before.case_no, {
+      advance: advance(envelopeOf(before)),
+      also: (tx) => book.envelope(tx, id),
+      async write(tx, stored, change, row) {
+        const next = row && become(row);
+        if (row === undefined || !isDelivered(row) || next === undefined) return false;
+        if (ended(stored.record.steps, row.step_no)) return false;
+        await book.save(tx, { ...row, ...next });
+        await book.change(tx, stored, change);
+        return true;
+      },
+    });
+    return written ?? false;
+  }
 
   return {
     delivered: (lease, receipt, advance, answerDue) =>
@@ -77,50 +143,91 @@ export function makeOutcomes({ db, dialect, group, book, clock }: StoreParts): O
         }
         return {
           place: null,
+          attempts: row.attempts + 1,
           number: receipt.number,
           delivered_at: now,
           // Their answer may have overtaken their receipt.
           answer_due: ended(after.steps, row.step_no) ? null : answerDue,
-          in_doubt: 0,
+          ...CERTAIN,
           fault: null,
           reason: null,
         };
       }),
 
     refused: (lease, fault, advance) =>
-      outcome(lease, advance, () => ({ place: 'refused', in_doubt: 0, ...why(fault) })),
+      outcome(lease, advance, (row) => ({
+        place: 'refused',
+        attempts: row.attempts + 1,
+        ...CERTAIN,
+        ...why(fault),
+      })),
 
-    postponed: (lease, fault, { notBefore, costsAttempt, inDoubt }, advance) =>
+    postponed: (lease, fault, { notBefore, tried, doubtedAt }, advance) =>
       outcome(lease, advance, (row) => {
-        const asleep = notBefore > clock.now();
+        const now = clock.now();
+        const asleep = notBefore > now;
         return {
           place: asleep ? 'asleep' : 'ready',
           wakes_at: asleep ? notBefore : null,
           not_before: notBefore,
-          attempts: row.attempts + (costsAttempt ? 1 : 0),
-          in_doubt: inDoubt ? 1 : 0,
+          attempts: row.attempts + (tried ? 1 : 0),
+          in_doubt: doubtedAt === null ? 0 : 1,
+          doubted_at: doubtedAt,
+          ...(tried ? {} : notSent(row, lease)),
           ...why(fault),
         };
       }),
 
-    parked: (lease, fault, advance) =>
+    parked: (lease, fault, tried, advance) =>
       outcome(lease, advance, (row) => ({
         place: 'parked',
-        in_doubt: fault.maybeArrived ? 1 : row.in_doubt,
+        attempts: row.attempts + (tried ? 1 : 0),
+        ...(fault.maybeArrived ? { in_doubt: 1, doubted_at: row.doubted_at ?? clock.now() } : {}),
+        ...(tried ? {} : notSent(row, lease)),
         ...why(fault),
       })),
+
+    withheld: (lease) =>
+      group.runFor(lease.envelope.caseNo, async (tx) => {
+        const [, row] = await Promise.all([book.caseOf(tx, lease.envelope.caseNo), ours(tx, lease)]);
+        if (row === undefined) return 'overtaken';
+        await book.save(tx, { ...row, ...CERTAIN, fence: row.fence + 1, wakes_at: null, place: 'cancelled' });
+        await book.rearrange(tx, row.case_no);
+        return 'recorded';
+      }),
 
     returned: (lease) =>
       group.runFor(lease.envelope.caseNo, async (tx) => {
         const [{ record }, row] = await Promise.all([book.caseOf(tx, lease.envelope.caseNo), ours(tx, lease)]);
         if (row === undefined) return 'overtaken';
         // The doubt of a lease that ran out meanwhile is lifted: its holder says that nothing was sent.
-        const in_doubt = lease.inDoubt ? 1 : 0;
-        const next: EnvelopeRow = { ...row, fence: row.fence + 1, wakes_at: null, place: 'ready', in_doubt };
-        await book.save(tx, spared(record.steps, row.step_no) ? takenBack(next) : next);
+        const doubted = { in_doubt: lease.inDoubt ? 1 : 0, doubted_at: lease.doubtedAt };
+        const next: EnvelopeRow = {
+          ...row,
+          ...doubted,
+          ...notSent(row, lease),
+          fence: row.fence + 1,
+          wakes_at: null,
+          place: 'ready',
+        };
+        await book.save(tx, unsent(next, record));
         await book.rearrange(tx, row.case_no);
         return 'recorded';
       }),
+
+    async mayBeSent(lease) {
+      const { rows } = await db.executeQuery(standing({ id: lease.envelope.id }));
+      const [row] = rows;
+      if (row === undefined || row.fence !== lease.fence) return 'overtaken';
+      if (row.held === 1) return 'held';
+      if (row.paused_at !== null) return 'paused';
+      const { id, stepNo } = lease.envelope;
+      const stands = {
+        steps: JSON.parse(row.steps),
+        decision: row.decision === null ? null : JSON.parse(row.decision),
+      };
+      return mayNotBeSent(stands, { id, step_no: stepNo }) ? 'ended' : 'yes';
+    },
 
     awaiting: ({ party, limit, now, scheduleMs }) =>
       group.run(async (tx) => {
@@ -131,14 +238,49 @@ export function makeOutcomes({ db, dialect, group, book, clock }: StoreParts): O
         }
         return rows.map(awaited);
       }),
+
+    answerFailed: (id, fault, advance) =>
+      ofAnswer(id, advance, (row) => {
+        const said = { place: 'unanswered' as const, ...why(fault) };
+        return row.place === said.place && row.reason === said.reason ? undefined : said;
+      }),
+
+    answerAwaited: (id, advance) =>
+      ofAnswer(id, advance, ({ place }) => (place === null ? undefined : { place: null, fault: null, reason: null })),
+
+    partyAway: (lane, since, reason) =>
+      group.run(async (tx) => (await tx.write(away({ lane, since, reason: JSON.stringify(reason) }))) === 1),
+
+    partyBack: (lane, sentBefore) =>
+      group.run(async (tx) => {
+        const before = await tx.first(awaySince({ lane }));
+        if (before === undefined) return null;
+        if ((await tx.first(waitsSince({ lane, before: sentBefore }))) !== undefined) return 'stillWaited';
+        await tx.write(back({ lane }));
+        return before.away_since;
+      }),
   };
 }
 
-/** Withdrawn while it was under way: what has not reached the party never will. */
-function takenBack(row: EnvelopeRow): EnvelopeRow {
-  return row.place === 'refused' ? row : { ...row, place: 'cancelled', wakes_at: null };
+const isDelivered = ({ place }: EnvelopeRow): boolean => place === null || place === 'unanswered';
+
+const CERTAIN = { in_doubt: 0, doubted_at: null } as const;
+
+/** Where the party was never called about it, and nobody died over it, the first sending is still to come. */
+const notSent = ({ attempts }: EnvelopeRow, { inDoubt }: Lease) =>
+  attempts === 0 && !inDoubt ? { first_sent_at: null } : {};
+
+/** What has certainly not reached its party, of a step that will not be done any more, never will. What is in doubt is asked about. */
+function unsent(row: EnvelopeRow, after: CaseRecord): EnvelopeRow {
+  const open = row.place !== null && OPEN.includes(row.place) && row.place !== 'parked';
+  return open && row.in_doubt === 0 && mayNotBeSent(after, row) ? { ...row, place: 'cancelled', wakes_at: null } : row;
 }
 
 function awaited(row: EnvelopeRow): AwaitedAnswer {
-  return { envelope: envelopeOf(row), number: row.number, deliveredAt: row.delivered_at ?? row.created_at };
+  return {
+    envelope: envelopeOf(row),
+    number: row.number,
+    deliveredAt: row.delivered_at ?? row.created_at,
+    ...(row.place === 'unanswered' ? { failed: true } : {}),
+  };
 }

@@ -9,10 +9,20 @@ import type { Generated } from 'kysely';
  *   held       a person holds its case
  *   leased     somebody works on it until `wakes_at`
  *   parked     set aside for a person
+ *   unanswered it was delivered, and its answer could not be collected: for a person, and in nobody's way
  *   refused, cancelled   ended without being delivered
  *   null       delivered. Null, so that the lane's partial index keeps only what is not, and stays small for ever
  */
-export type Place = 'ready' | 'asleep' | 'behind' | 'held' | 'leased' | 'parked' | 'refused' | 'cancelled';
+export type Place =
+  | 'ready'
+  | 'asleep'
+  | 'behind'
+  | 'held'
+  | 'leased'
+  | 'parked'
+  | 'unanswered'
+  | 'refused'
+  | 'cancelled';
 
 /** Columns ending in `_at`, `_due`, `_before` are `Millis`; 0 and 1 are the truth values; `json` texts are as the ports say. */
 export interface Tables {
@@ -26,6 +36,8 @@ export interface Tables {
     item_code: string;
     state: string;
     held: number;
+    /** By whom, why and since when it is held: JSON. */
+    hold: string | null;
     /** How many messages to the window there were. */
     messages: number;
     /** How many events there were; the next one's number is one more. */
@@ -42,6 +54,8 @@ export interface Tables {
     /** When what it owes is tried again; null when it owes nothing. */
     owed_due: number | null;
     owed_asked: Generated<number>;
+    /** Of its item; null where an earlier program accepted it. */
+    item_version: string | null;
   };
   /** A case once for each party of its steps: what a department sees, newest first. */
   case_parties: {
@@ -68,6 +82,10 @@ export interface Tables {
     /** End of the sleep or of the lease. */
     wakes_at: number | null;
     in_doubt: number;
+    /** Since when. */
+    doubted_at: number | null;
+    /** Begin of the first lease under which it may have been sent. */
+    first_sent_at: number | null;
     fault: string | null;
     reason: string | null;
     number: string | null;
@@ -84,6 +102,9 @@ export interface Tables {
     paused_reason: string | null;
     paused_at: number | null;
     last_delivered_at: number | null;
+    /** Since when its party does not answer, and why: what was told once. */
+    away_since: number | null;
+    away_reason: string | null;
   };
   /** What parties said later: every name seen; the message itself only while it matches nothing. */
   messages: { party: string; dedupe: string; received_at: number; message: string | null };
@@ -141,6 +162,10 @@ export interface Tables {
   claims: { what: string; holder: string; ends_at: number };
   kept: { key: string; value: string; ends_at: number };
   sequences: { name: string; next: number };
+  /** What an envelope is sent with each time, fixed before the first; `value` is JSON. */
+  envelope_values: { envelope_id: string; name: string; value: string; at: number };
+  /** `current_at`: when a node last began with it as the current one. */
+  item_versions: { code: string; version: string; definition: string; current_at: number };
   /** Events for others that are not published yet. */
   public_events: { seq: Generated<number>; event: string };
 }

@@ -28,6 +28,8 @@ const RIGHT = {
 /** Short, so that silence is soon over; everything else as the manifest says. */
 const TERMS = { deadlineMs: 400, connectMs: 390, closed: [], quota: null };
 const DEADLINE_MS = 300;
+/** The identity number of nobody in the samples. */
+const STRANGER = '331124196507070034';
 const NASTY = ['王㙓', '陈𠮷', '阿依努尔·样例', '张]]>样例', '<&">', '"样\\例"', '0012'];
 
 /** What every party's adapter must hold, over its simulator's real socket, in every mood. */
@@ -52,7 +54,7 @@ export function adapterSuite(folder: PartyFolder, make: MakeSimulator, home: str
       await simulator.stop();
     });
 
-    const within = (ms = DEADLINE_MS): Call & { done(): void } => {
+    const within = (ms = DEADLINE_MS, more: Partial<Call> = {}): Call & { done(): void } => {
       const own = new AbortController();
       const timer = setTimeout(() => own.abort(), ms);
       return {
@@ -60,11 +62,12 @@ export function adapterSuite(folder: PartyFolder, make: MakeSimulator, home: str
         attempt: 1,
         log: recorder(lines),
         traceparent: '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',
+        ...more,
         done: () => clearTimeout(timer),
       };
     };
-    async function called<T>(run: (call: Call) => Promise<T>, ms?: number): Promise<T> {
-      const call = within(ms);
+    async function called<T>(run: (call: Call) => Promise<T>, ms?: number, more?: Partial<Call>): Promise<T> {
+      const call = within(ms, more);
       try {
         return await run(call);
       } finally {
@@ -205,10 +208,47 @@ export function adapterSuite(folder: PartyFolder, make: MakeSimulator, home: str
       for (const { contract, replies } of facts().delivers) {
         const one = envelope(contract);
         const first = await called((call) => live.adapter.deliver(one, call), 1_000);
-        const second = await called((call) => live.adapter.deliver(one, call), 1_000);
+        const second = await called((call) => live.adapter.deliver(one, call), 1_000, { attempt: 2, sentBefore: true });
         assert.equal(entries(one.id).length, 1, contract);
         assert.equal(second.number, first.number, contract);
         if (replies === 'atOnce') assert.deepEqual(second.answer, first.answer, contract);
+      }
+    });
+
+    test('another case’s record under the same key is not adopted, whether it is found by sending or by asking after doubt', async () => {
+      for (const { contract } of facts().delivers) {
+        for (const [what, other] of strangers(sample('envelopes', contract))) {
+          const theirs = { ...envelope(contract), body: other };
+          await called((call) => live.adapter.deliver(theirs, call), 1_000);
+          // Numbers have begun again: the same key, for a case of which they know nothing.
+          const ours = { ...theirs, body: sample('envelopes', contract) };
+          const sending = called((call) => live.adapter.deliver(ours, call), 1_000, { attempt: 1, sentBefore: false });
+          const [sent] = await Promise.allSettled([sending]);
+          const where = `${contract}, another ${what}`;
+          if (sent.status === 'fulfilled') {
+            // Who overwrites has ours now; who answers "duplicate" has not.
+            assert.ok(facts().terms.idempotent && !sent.value.duplicate, `${where}: it was adopted`);
+          } else {
+            const fault = Fault.from(sent.reason);
+            assert.equal(fault.kind, 'malformed', `${where}: ${fault.message}`);
+            assert.ok(['otherRecord', 'duplicateUnproved'].includes(fault.reason.code), `${where}: ${fault.message}`);
+            tellsNobody(fault, [ours.body, other]);
+          }
+          if (live.adapter.inquire === undefined) continue;
+          const fault = await faultOf(() => called(async (call) => live.adapter.inquire?.(ours, call), 1_000));
+          assert.deepEqual(
+            [fault.kind, fault.reason.code, fault.maybeArrived],
+            ['malformed', 'otherRecord', true],
+            where,
+          );
+          tellsNobody(fault, [ours.body, other]);
+          // And their own case is still adopted.
+          const known = await called(async (call) => live.adapter.inquire?.(theirs, call), 1_000);
+          assert.ok(known !== undefined && known !== 'neverArrived', where);
+          const again = { attempt: 1, sentBefore: false };
+          const own = await called((call) => live.adapter.deliver(theirs, call), 1_000, again);
+          assert.deepEqual([own.duplicate, own.number], [true, known.number], where);
+        }
       }
     });
 
@@ -530,6 +570,20 @@ const asked = (kind: FaultKind): FaultKind => (kind === 'inDoubt' ? 'unreachable
 function without(settings: JsonObject, name: string): JsonObject {
   const { [name]: _, ...rest } = settings;
   return rest;
+}
+
+/** The same filing for other people, and over another amount: what another case would have under the same number. */
+function strangers(body: JsonObject): readonly (readonly [string, JsonObject])[] {
+  const changed = (change: (name: string, value: string) => string): JsonObject =>
+    JSON.parse(
+      JSON.stringify(body, (name, value: unknown) => (typeof value === 'string' ? change(name, value) : value)),
+    ) as JsonObject;
+  const variants = [
+    ['person', changed((name, value) => (name === 'idNo' ? STRANGER : value))],
+    ['application', changed((name, value) => (name === 'applicationNo' ? 'YC-OTHER' : value))],
+    ['amount', changed((name, value) => (/^(price|base)$/.test(name) ? '860000.00' : value))],
+  ] as const;
+  return variants.filter(([, variant]) => JSON.stringify(variant) !== JSON.stringify(body));
 }
 
 /** Everybody in a body: what has a name and a number to it. */

@@ -16,6 +16,10 @@ const lease = (n: number, lane: string = LANE): Lease => ({
   until: UNTIL,
   attempts: 2,
   inDoubt: n % 2 === 1,
+  doubtedAt: n % 2 === 1 ? 5 : null,
+  firstSentAt: 3,
+  statutoryBy: 9,
+  ended: n % 4 === 1,
 });
 const nothing = async () => {};
 

@@ -43,6 +43,10 @@ test('the bus in process holds a bounded number for each lane, and says so beyon
     until: 0,
     attempts: 0,
     inDoubt: false,
+    doubtedAt: null,
+    firstSentAt: 3,
+    statutoryBy: 9,
+    ended: false,
   });
   await bus.publish('tea-office', lease(1));
   await bus.publish('tea-office', lease(2));

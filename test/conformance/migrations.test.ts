@@ -190,7 +190,7 @@ for (const ground of grounds) {
       const line = first.get(`${numberOf('in-line')}-W1`) as Lease;
       assert.equal(await store.delivered(line, { number: null, duplicate: false }, nothing, null), 'recorded');
       assert.equal(await store.released(`${numberOf('parked')}-01`, () => nothing), 'released');
-      assert.equal(await store.held(numberOf('held'), false, nothing), true);
+      assert.equal(await store.held(numberOf('held'), null, nothing), true);
       await store.resumed('closed-office', 'operator-demo');
       clock.move(2 * KEPT_MS);
       // What was leased above runs out meanwhile, and is there again.

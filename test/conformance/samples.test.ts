@@ -25,6 +25,8 @@ interface Sample {
   readonly as: string;
   readonly status?: number;
   readonly contentType?: string;
+  /** The contract whose sample envelope this record is of. */
+  readonly same?: string;
 }
 
 for (const party of await partyFolders()) {
@@ -58,6 +60,30 @@ for (const party of await partyFolders()) {
           (error: unknown) => (error instanceof Fault ? error.kind : Promise.reject(error)),
         );
         assert.equal(meaning, as);
+      });
+    }
+
+    for (const { file, call, contentType = '', same: contract } of index) {
+      if (contract === undefined) continue;
+      test(`${file} is the record of samples/envelopes/${contract}.json, and of no other case`, async () => {
+        const { same } = manifest.inquire[contract] ?? {};
+        const wireCall = manifest.calls[call];
+        assert.ok(same !== undefined && wireCall !== undefined);
+        const came = {
+          status: 200,
+          headers: { 'content-type': contentType },
+          body: readFileSync(path.join(samples, file)),
+        };
+        const now = Date.now();
+        const { reply } = await judged(wireCall, came, { settings, now }, { functions: {}, clock: wallClock });
+        const text = readFileSync(path.join(samples, 'envelopes', `${contract}.json`), 'utf8');
+        const compared = (body: string) => same({ reply, envelope: { body: JSON.parse(body) as JsonObject } });
+        assert.equal(await compared(text), true);
+        for (const [one, other] of [
+          [/"idNo": "\d{17}./, '"idNo": "331124196507070034'],
+          [/"(price|base)": "[\d.]+"/, '"$1": "860000.00"'],
+        ] as const)
+          assert.equal(await compared(text.replace(one, other)), false, String(one));
       });
     }
 

@@ -12,7 +12,7 @@ import { openStore } from '../../gateway/store/open.ts';
 import type { PostgresOptions } from '../../gateway/store/postgres.ts';
 import { type LogLine, logInto } from '../support/party.ts';
 import { TcpProxy } from '../support/proxy.ts';
-import { change, event, newCase, nothing, PREFIX } from '../support/sample-case.ts';
+import { change, event, HOLD, newCase, nothing, PREFIX } from '../support/sample-case.ts';
 import { freshDatabase, postgres } from '../support/services.ts';
 import { wholePath } from '../support/statements.ts';
 import { until } from '../support/world.ts';
@@ -155,7 +155,7 @@ else {
       await other.query(
         `begin; update envelopes set place = 'leased', fence = fence + 1, wakes_at = ${Date.now() + MINUTE} where case_no = '${caseNo}'`,
       );
-      const holding = store.held(caseNo, true, nothing);
+      const holding = store.held(caseNo, HOLD, nothing);
       await waiting(watch, 'envelopes');
       await other.query('commit');
       assert.equal(await holding, true);

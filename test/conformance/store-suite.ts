@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import type { EnvelopeView } from '../../contracts/ports/case.ts';
 import type {
   IssuedCertificate,
   LedgerCount,
@@ -9,6 +10,7 @@ import type {
 } from '../../contracts/ports/certificate.ts';
 import { Unfit } from '../../contracts/ports/contract.ts';
 import type { Answer, Message, Party } from '../../contracts/ports/envelope.ts';
+import { MOST_VALUE_BYTES, MOST_VALUE_NAMES } from '../../contracts/ports/once-values.ts';
 import { MOST_PUBLISHED, type PublicEvent, type Publicly } from '../../contracts/ports/public-event.ts';
 import { type Lease, PUBLIC_EVENTS, type Store } from '../../contracts/ports/store.ts';
 import { HandClock } from '../support/hand-clock.ts';
@@ -19,6 +21,7 @@ import {
   envelope,
   event,
   fault,
+  HOLD,
   newCase,
   nothing,
   PREFIX,
@@ -184,23 +187,21 @@ export function storeSuite(name: string, storageFor: () => Promise<Storage>): vo
         }
       });
 
-      test('an advance that never ends is rolled back in time, and what waited behind it goes on', async () => {
+      test('an advance that never ends is given up in time; other cases never wait for it, and its own goes on after it', async () => {
         const { caseNo } = await accepted();
         let began = 0;
         const stuck = store.changed(caseNo, () => {
           began += 1;
           return new Promise(() => {});
         });
-        const refused = assert.rejects(stuck, /rolled back/);
-        const applicationNo = fresh('A');
-        const behind = accepted({ applicationNo });
-        // Once with the other, once alone.
-        for (const times of [1, 2]) {
-          while (began < times) await new Promise(setImmediate);
-          clock.move(MINUTE);
-        }
+        const refused = assert.rejects(stuck, /nothing of it was written/);
+        const behind = store.changed(caseNo, async () => change({ events: [event('told')] }));
+        while (began === 0) await new Promise(setImmediate);
+        await accepted({ applicationNo: fresh('A') });
+        clock.move(MINUTE);
         await Promise.all([refused, behind]);
-        assert.deepEqual(await kinds(caseNo), ['accepted', 'sent']);
+        assert.equal(began, 1);
+        assert.deepEqual(await kinds(caseNo), ['accepted', 'sent', 'told']);
       });
 
       test('what would break the store is rejected alone, and leaves nothing', async () => {
@@ -255,7 +256,7 @@ export function storeSuite(name: string, storageFor: () => Promise<Storage>): vo
       test('an older one that was postponed goes before a younger one once it is due', async () => {
         const lane = fresh('lane');
         const old = await accepted({ parties: [lane] });
-        const when = { notBefore: clock.now() + 100, costsAttempt: true, inDoubt: false };
+        const when = { notBefore: clock.now() + 100, tried: true, doubtedAt: null };
         await store.postponed(await only(lane), fault('unreachable'), when, nothing);
         const young = await accepted({ parties: [lane] });
         clock.move(100);
@@ -277,7 +278,7 @@ export function storeSuite(name: string, storageFor: () => Promise<Storage>): vo
           const first = await only(lane);
           assert.equal(first.envelope.id, `${caseNo}-W1`);
           assert.deepEqual(await leased(lane), [], 'leased');
-          const when = { notBefore: clock.now() + 1000, costsAttempt: true, inDoubt: false };
+          const when = { notBefore: clock.now() + 1000, tried: true, doubtedAt: null };
           await store.postponed(first, fault('unreachable'), when, nothing);
           assert.deepEqual(await leased(lane), [], 'asleep');
           clock.move(1000);
@@ -286,7 +287,7 @@ export function storeSuite(name: string, storageFor: () => Promise<Storage>): vo
           if (end === 'delivered') await store.delivered(again, receipt(), nothing, null);
           if (end === 'refused') await store.refused(again, fault('refused'), nothing);
           if (end === 'cancelled') {
-            await store.parked(again, fault('malformed'), nothing);
+            await store.parked(again, fault('malformed'), true, nothing);
             assert.deepEqual(await leased(lane), [], 'parked');
             assert.equal(await store.cancelled(`${caseNo}-W1`, () => nothing), 'cancelled');
           }
@@ -303,7 +304,7 @@ export function storeSuite(name: string, storageFor: () => Promise<Storage>): vo
           ['02', other],
         ] as const;
         await accepted({ sends, parties: [lane, other] });
-        await store.parked(await only(lane), fault('malformed'), nothing);
+        await store.parked(await only(lane), fault('malformed'), true, nothing);
         const next = await accepted({ parties: [lane] });
         assert.deepEqual(ids(await leased(lane)), [`${next.caseNo}-01`]);
         assert.equal((await leased(other)).length, 1);
@@ -320,13 +321,13 @@ export function storeSuite(name: string, storageFor: () => Promise<Storage>): vo
         assert.equal(held.inDoubt, true);
         assert.ok(held.fence > late.fence);
         const before = [await store.caseOf(caseNo), await store.envelope(`${caseNo}-01`), await kinds(caseNo)];
-        const never = async () => assert.fail('an overtaken word must not advance a case');
-        const when = { notBefore: 0, costsAttempt: true, inDoubt: false };
+        const never = async () => change({ state: 'DECIDED', events: [event('decided')] });
+        const when = { notBefore: 0, tried: true, doubtedAt: null };
         for (const word of [
           () => store.delivered(late, receipt('N'), never, null),
           () => store.refused(late, fault('refused'), never),
           () => store.postponed(late, fault('busy'), when, never),
-          () => store.parked(late, fault('malformed'), never),
+          () => store.parked(late, fault('malformed'), true, never),
           () => store.returned(late),
         ]) {
           assert.equal(await word(), 'overtaken');
@@ -357,7 +358,7 @@ export function storeSuite(name: string, storageFor: () => Promise<Storage>): vo
         const again = await only(lane);
         assert.equal(again.inDoubt, false);
         assert.equal(again.attempts, 0);
-        const when = { notBefore: clock.now(), costsAttempt: true, inDoubt: true };
+        const when = { notBefore: clock.now(), tried: true, doubtedAt: clock.now() };
         await store.postponed(again, fault('inDoubt'), when, nothing);
         const doubtful = await only(lane);
         assert.deepEqual([doubtful.inDoubt, doubtful.attempts], [true, 1]);
@@ -378,9 +379,9 @@ export function storeSuite(name: string, storageFor: () => Promise<Storage>): vo
       test('parked for something else, an envelope keeps the doubt it had', async () => {
         const lane = fresh('lane');
         const { caseNo } = await accepted({ parties: [lane] });
-        const when = { notBefore: clock.now(), costsAttempt: true, inDoubt: true };
+        const when = { notBefore: clock.now(), tried: true, doubtedAt: clock.now() };
         await store.postponed(await only(lane), fault('inDoubt'), when, nothing);
-        await store.parked(await only(lane), fault('malformed'), nothing);
+        await store.parked(await only(lane), fault('malformed'), true, nothing);
         await store.released(`${caseNo}-01`, () => nothing);
         assert.equal((await only(lane)).inDoubt, true);
       });
@@ -401,7 +402,7 @@ export function storeSuite(name: string, storageFor: () => Promise<Storage>): vo
             kept: false,
             owed: null,
           });
-          const when = { notBefore: at + 300, costsAttempt: false, inDoubt: false };
+          const when = { notBefore: at + 300, tried: false, doubtedAt: null };
           await own.postponed(lease as Lease, fault('busy'), when, nothing);
           assert.equal((await own.due()).envelopes, at + 300);
           clock.move(300);
@@ -425,7 +426,7 @@ export function storeSuite(name: string, storageFor: () => Promise<Storage>): vo
       test('a sleeper of another lane that time has woken is told to its relay', async () => {
         const lane = fresh('lane');
         await accepted({ parties: [lane] });
-        const when = { notBefore: clock.now() + 50, costsAttempt: false, inDoubt: false };
+        const when = { notBefore: clock.now() + 50, tried: false, doubtedAt: null };
         await store.postponed(await only(lane), fault('busy'), when, nothing);
         clock.move(50);
         woken.length = 0;
@@ -681,7 +682,7 @@ export function storeSuite(name: string, storageFor: () => Promise<Storage>): vo
         const lane = fresh('lane');
         const sends = ['01', 'W1'].map((suffix) => [suffix, lane] as const);
         const { caseNo } = await accepted({ parties: [lane], sends });
-        await store.parked(await only(lane), fault('inDoubt'), nothing);
+        await store.parked(await only(lane), fault('inDoubt'), true, nothing);
         await store.collected(message(lane, { key: `${caseNo}-01` }, 'after all'), finish);
         assert.equal(await stateOf(`${caseNo}-01`), 'delivered');
         assert.deepEqual(ids(await leased(lane)), [`${caseNo}-W1`]);
@@ -695,21 +696,21 @@ export function storeSuite(name: string, storageFor: () => Promise<Storage>): vo
         await accepted({ parties: [lane] });
         const held = await accepted({ parties: [other] });
         await store.paused(lane, 'operator-demo', 'moving house');
-        assert.equal(await store.held(held.caseNo, true, async () => change({ events: [event('held')] })), true);
-        assert.equal(await store.held('nobody', true, nothing), false);
+        assert.equal(await store.held(held.caseNo, HOLD, async () => change({ events: [event('held')] })), true);
+        assert.equal(await store.held('nobody', HOLD, nothing), false);
         for (const _ of ['before', 'after']) {
           assert.deepEqual(await leased(lane), []);
           assert.deepEqual(await leased(other), []);
           const state = (await store.lanes()).find((one) => one.lane === lane);
           assert.deepEqual(state?.paused, { by: 'operator-demo', reason: 'moving house', at: clock.now() });
-          assert.equal((await store.caseOf(held.caseNo))?.held, true);
+          assert.deepEqual((await store.caseOf(held.caseNo))?.held, HOLD);
           await reopen();
         }
         woken.length = 0;
         await store.resumed(lane, 'operator-demo');
         assert.deepEqual(woken, [[lane]]);
         assert.equal((await leased(lane)).length, 1);
-        await store.held(held.caseNo, false, async () => change({ events: [event('resumed')] }));
+        await store.held(held.caseNo, null, async () => change({ events: [event('resumed')] }));
         assert.equal((await leased(other)).length, 1);
         assert.deepEqual(await kinds(held.caseNo), ['accepted', 'sent', 'held', 'resumed']);
       });
@@ -719,35 +720,35 @@ export function storeSuite(name: string, storageFor: () => Promise<Storage>): vo
         const later = fresh('lane');
         const { caseNo } = await accepted({ parties: [lane] });
         await leased(lane);
-        await store.held(caseNo, true, nothing);
+        await store.held(caseNo, HOLD, nothing);
         await store.changed(caseNo, async () => change({ outbox: [envelope(caseNo, '02', later)] }));
         clock.move(2 * MINUTE);
         assert.deepEqual([...(await leased(lane)), ...(await leased(later))], []);
-        await store.held(caseNo, false, nothing);
+        await store.held(caseNo, null, nothing);
         const again = await only(lane);
         assert.equal(again.inDoubt, true);
         assert.equal((await leased(later)).length, 1);
       });
 
-      test('released: goes again with all attempts anew, and keeps its doubt', async () => {
+      test('released: goes again, and keeps its doubt and the count of its attempts', async () => {
         const lane = fresh('lane');
         for (const kind of ['inDoubt', 'malformed'] as const) {
           const { caseNo } = await accepted({ parties: [lane] });
           const id = `${caseNo}-01`;
-          const when = { notBefore: clock.now(), costsAttempt: true, inDoubt: false };
+          const when = { notBefore: clock.now(), tried: true, doubtedAt: null };
           await store.postponed(await only(lane), fault('unreachable'), when, nothing);
-          await store.parked(await only(lane), fault(kind), nothing);
+          await store.parked(await only(lane), fault(kind), true, nothing);
           assert.equal(await stateOf(id), 'parked');
           let told = '';
-          const advance = (of: { id: string }) => {
-            told = of.id;
+          const advance = (of: EnvelopeView) => {
+            told = of.envelope.id;
             return async () => change({ events: [event('released')] });
           };
           assert.equal(await store.released(id, advance), 'released');
           assert.equal(told, id);
           assert.equal(await store.released(id, advance), 'notParked');
           const lease = await only(lane);
-          assert.deepEqual([lease.envelope.id, lease.inDoubt, lease.attempts], [id, kind === 'inDoubt', 0]);
+          assert.deepEqual([lease.envelope.id, lease.inDoubt, lease.attempts], [id, kind === 'inDoubt', 2]);
           assert.deepEqual(await kinds(caseNo), ['accepted', 'sent', 'released']);
           await store.delivered(lease, receipt(), nothing, null);
         }
@@ -800,7 +801,7 @@ export function storeSuite(name: string, storageFor: () => Promise<Storage>): vo
           [await stateOf(`${caseNo}-01`), await stateOf(`${caseNo}-02`), await stateOf(`${caseNo}-03`)],
           ['waiting', 'leased', 'cancelled'],
         );
-        const when = { notBefore: clock.now(), costsAttempt: true, inDoubt: false };
+        const when = { notBefore: clock.now(), tried: true, doubtedAt: null };
         assert.equal(await store.postponed(lease, fault('unreachable'), when, nothing), 'recorded');
         assert.equal(await stateOf(`${caseNo}-02`), 'cancelled');
         assert.deepEqual(await leased(far), []);
@@ -882,8 +883,8 @@ export function storeSuite(name: string, storageFor: () => Promise<Storage>): vo
         }
         const [one, two, three] = (await leased(lane, 3)) as [Lease, Lease, Lease];
         await store.delivered(one, receipt(), nothing, null);
-        await store.parked(two, fault('malformed'), nothing);
-        const when = { notBefore: clock.now() + 500, costsAttempt: true, inDoubt: false };
+        await store.parked(two, fault('malformed'), true, nothing);
+        const when = { notBefore: clock.now() + 500, tried: true, doubtedAt: null };
         await store.postponed(three, fault('unreachable'), when, nothing);
         await leased(lane, 1);
         await store.collected(message(lane, { number: 'nobody' }, 'lost'), finish);
@@ -892,6 +893,7 @@ export function storeSuite(name: string, storageFor: () => Promise<Storage>): vo
           {
             lane,
             paused: null,
+            away: null,
             waiting: 3,
             leased: 1,
             parked: 1,
@@ -1313,6 +1315,50 @@ export function storeSuite(name: string, storageFor: () => Promise<Storage>): vo
         assert.equal(await store.reserve(name, 801, 1), 1_764_000_000_100);
       });
 
+      test('a value of an envelope is fixed by the first who gives one: for everybody, and over a restart', async () => {
+        const { caseNo } = await accepted();
+        const id = `${caseNo}-01`;
+        assert.deepEqual(await store.onceValues(id), {});
+        const given = await Promise.all(Array.from({ length: 20 }, (_, i) => store.once(id, 'serial', `00000${i}`)));
+        assert.equal(new Set(given).size, 1, 'all get the same');
+        const [serial = ''] = given;
+        await reopen();
+        assert.equal(await store.once(id, 'serial', 'another'), serial);
+        const rich = { day: '20261123', parts: ['一', 2, null, true], deep: { n: '0012' } };
+        assert.deepEqual(await store.once(id, 'rich', rich), rich);
+        assert.equal(await store.once(id, 'nothing', null), null);
+        assert.deepEqual(await store.onceValues(id), { serial, rich, nothing: null });
+        assert.deepEqual(await store.onceValues(`${caseNo}-02`), {}, 'of no other envelope');
+      });
+
+      test('values of an envelope have a bound, in size and in number', async () => {
+        const id = fresh('331124261123999999-01');
+        await assert.rejects(store.once(id, 'long', 'x'.repeat(MOST_VALUE_BYTES)));
+        for (let n = 0; n < MOST_VALUE_NAMES; n += 1) await store.once(id, `name${n}`, n);
+        await assert.rejects(store.once(id, 'one more', 0));
+        assert.equal(await store.once(id, 'name3', 'another'), 3, 'what is kept is given all the same');
+      });
+
+      test('values of envelopes that ended long ago are swept, those of open ones never', async () => {
+        const lane = fresh('lane');
+        const [open, done, refused] = await Promise.all([0, 1, 2].map(() => accepted({ parties: [lane] })));
+        const ids = [open, done, refused].map((record) => `${record?.caseNo}-01`);
+        const [openId = '', doneId = '', refusedId = ''] = ids;
+        for (const id of [...ids, 'no-such-envelope']) await store.once(id, 'serial', '000001');
+        const leases = await store.lease({ lanes: [{ lane, limit: 3 }], forMs: MINUTE, now: clock.now() });
+        const leaseOf = (id: string) => leases.find(({ envelope: { id: own } }) => own === id) ?? assert.fail(id);
+        await store.delivered(leaseOf(doneId), receipt(), nothing, null);
+        await store.refused(leaseOf(refusedId), fault('refused'), nothing);
+        await store.parked(leaseOf(openId), fault('malformed'), true, nothing);
+        clock.move(60 * 24 * HOUR);
+        await store.once(openId, 'another', 1);
+        assert.deepEqual(await store.onceValues(doneId), { serial: '000001' });
+        clock.move(31 * 24 * HOUR);
+        await store.once(openId, 'third', 1);
+        for (const id of [doneId, refusedId, 'no-such-envelope']) assert.deepEqual(await store.onceValues(id), {}, id);
+        assert.deepEqual(await store.onceValues(openId), { serial: '000001', another: 1, third: 1 });
+      });
+
       test('what has ended is swept, and nothing else', async () => {
         const [party, what, key, lasting] = [fresh('lane'), fresh('trial'), fresh('session'), fresh('session')];
         const then = clock.now();
@@ -1455,6 +1501,52 @@ export function storeSuite(name: string, storageFor: () => Promise<Storage>): vo
           ['15', '16', '17', '18', '19'],
         );
         assert.equal(await own.giveUp(5), 0);
+      });
+    });
+
+    describe('versions of items', () => {
+      const version = (code: string, of: string) => ({ code, version: of, definition: `{"of": "${of}"}` });
+
+      test('a definition is kept whole, over restarts; the newest is the one that was current last', async () => {
+        const code = fresh('item');
+        await store.keepItemVersions([version(code, 'a')], 1);
+        await store.keepItemVersions([version(code, 'b')], 2);
+        await reopen();
+        assert.deepEqual(await store.itemVersion(code, 'a'), version(code, 'a'));
+        assert.equal((await store.itemVersion(code, null))?.version, 'b');
+        await store.keepItemVersions([{ ...version(code, 'a'), definition: 'never changed' }], 3);
+        assert.deepEqual(await store.itemVersion(code, null), version(code, 'a'));
+        assert.equal(await store.itemVersion(code, 'c'), undefined);
+        assert.equal(await store.itemVersion(fresh('item'), null), undefined);
+      });
+
+      test('a case keeps the version that it began with; those not decided are counted by it', async () => {
+        const itemCode = fresh('item');
+        const under = async (itemVersion: string | null) => {
+          const sample = newCase({ applicationNo: fresh('A'), itemCode });
+          const { record } = await store.accept({
+            ...sample,
+            async open(caseNo) {
+              const opened = await sample.open(caseNo);
+              return { ...opened, record: { ...opened.record, itemVersion } };
+            },
+          });
+          return record.caseNo;
+        };
+        const [first] = [await under('v1'), await under('v1'), await under('v2'), await under(null)];
+        await store.changed(first, async () => change({ state: 'CORRECTING' }));
+        assert.equal((await store.caseOf(first))?.itemVersion, 'v1');
+        const counted = async () =>
+          (await store.undecidedCases())
+            .filter(({ code }) => code === itemCode)
+            .map(({ version: of, cases }) => `${of} ${cases}`)
+            .sort();
+        assert.deepEqual(await counted(), ['null 1', 'v1 2', 'v2 1']);
+        const decision = { outcome: 'approved' as const, by: null, reason: null, at: 1 };
+        await store.changed(first, async () => change({ state: 'DECIDED', decision }));
+        assert.deepEqual(await counted(), ['null 1', 'v1 1', 'v2 1']);
+        await reopen();
+        assert.equal((await store.caseOf(first))?.itemVersion, 'v1');
       });
     });
 

@@ -20,6 +20,10 @@ const lease = (n: number, until = Date.now() + 60_000): Lease => ({
   until,
   attempts: 0,
   inDoubt: false,
+  doubtedAt: null,
+  firstSentAt: 3,
+  statutoryBy: 9,
+  ended: false,
 });
 
 async function until(what: string, seen: () => boolean | Promise<boolean>, ms = 20_000): Promise<void> {

@@ -23,6 +23,7 @@ import type { Source } from '../../gateway/certificates/search.ts';
 import { makeCertificates } from '../../gateway/certificates/service.ts';
 import { makeVerifications } from '../../gateway/certificates/verification.ts';
 import { makeContracts } from '../../gateway/contracts/registry.ts';
+import { makeCaseProgress } from '../../gateway/delivery/waiting.ts';
 import { type AppParts, makeApp } from '../../gateway/http/app.ts';
 import { type SignatureMethod, signedHeaders } from '../../gateway/http/signature.ts';
 import { makeIntake } from '../../gateway/intake/intake.ts';
@@ -123,6 +124,7 @@ export async function startApi(vary: Partial<AppParts> = {}) {
     }),
     departments: oneOffice(store),
     desk: deskOver(store, clock),
+    progress: makeCaseProgress(store, () => true),
     reads: store,
     certificates,
     documents: makeDocuments({
@@ -296,6 +298,7 @@ export function officeView(party: Party): DepartmentView {
     breakers: { deliver: closed, query: { state: 'open', until: 1_795_395_660_000 }, certificates: closed },
     lane: { waiting: 2, inFlight: 1, parked: 1, oldestWaiting: 1_795_395_600_000, unmatched: 0 },
     paused: null,
+    away: null,
     closed: { hours: ['22:00-06:00'], now: false, opensAt: null },
     quota: { calls: 100, per: 'day', used: 7 },
     lastSuccess: 1_795_395_600_000,
@@ -350,6 +353,13 @@ function deskOver(store: Store, clock: HandClock): Desk {
       const done = await store.cancelled(id, () => nothing);
       unless(done !== undefined, 404, 'envelopeUnknown');
       unless(done === 'cancelled', 409, 'tooLate');
+      return [];
+    },
+    async settle(id, _by, settlement) {
+      const receipt = settlement.outcome === 'filed' ? { number: settlement.number, duplicate: false } : null;
+      const done = await store.settled(id, receipt, null, () => nothing);
+      unless(done !== undefined, 404, 'envelopeUnknown');
+      unless(done === 'settled', 409, 'notInDoubt');
     },
     pause: (lane, by, reason) => store.paused(lane, by, reason),
     resume: (lane, by) => store.resumed(lane, by),
@@ -362,10 +372,14 @@ function deskOver(store: Store, clock: HandClock): Desk {
         reason: null,
         detail: { by, reason },
       } as const;
-      unless(await store.held(caseNo, true, async () => ({ events: [event], outbox: [] })), 404, 'caseUnknown');
+      unless(
+        await store.held(caseNo, { by, reason, at: clock.now() }, async () => ({ events: [event], outbox: [] })),
+        404,
+        'caseUnknown',
+      );
     },
     async unhold(caseNo) {
-      unless(await store.held(caseNo, false, nothing), 404, 'caseUnknown');
+      unless(await store.held(caseNo, null, nothing), 404, 'caseUnknown');
     },
   };
 }

@@ -16,7 +16,7 @@ import { newCase } from './sample-case.ts';
 import { TEA_CONTRACTS, TeaOffice } from './tea-office.ts';
 import { settle, VirtualClock } from './virtual-clock.ts';
 
-export const SETTINGS = { leaseMs: 10_000, sweepMs: 10_000, stopMs: 3_000, askSweepMs: 10_000 };
+export const SETTINGS = { leaseMs: 10_000, sweepMs: 10_000, stopMs: 3_000, askSweepMs: 10_000, alarmAfterMs: 300_000 };
 
 export interface EngineOptions {
   readonly terms?: Partial<Terms>;
@@ -56,6 +56,7 @@ function item(steps: number): Item {
   });
   return {
     code: 'item',
+    version: '0123456789abcdef',
     title: words('item'),
     area: words('area'),
     owner: { name: 'owner', uscc: '11331124QA00000149' },

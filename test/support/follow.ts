@@ -31,6 +31,8 @@ export interface EnvelopeSeen {
   readonly to: string;
   readonly state: string;
   readonly attempts: number;
+  readonly inDoubt: boolean;
+  readonly number: string | null;
   readonly fault: string | null;
   readonly reason: Reason | null;
 }

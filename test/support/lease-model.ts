@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import type { Lease, Store } from '../../contracts/ports/store.ts';
 import type { HandClock } from './hand-clock.ts';
-import { change, envelope, fault, newCase, nothing } from './sample-case.ts';
+import { change, envelope, fault, HOLD, newCase, nothing } from './sample-case.ts';
 
 /** The lane as a plain list: what the store does with indexes and places, said the slow and obvious way. */
 interface Kept {
@@ -147,7 +147,7 @@ class Course {
         if (caseNo === undefined) return;
         const held = !this.#held.delete(caseNo);
         if (held) this.#held.add(caseNo);
-        assert.equal(await store.held(caseNo, held, nothing), true);
+        assert.equal(await store.held(caseNo, held ? HOLD : null, nothing), true);
         return;
       }
       case 'release': {
@@ -157,7 +157,7 @@ class Course {
         );
         if (kept === undefined) return;
         assert.equal(await store.released(kept.id, () => nothing), 'released');
-        Object.assign(kept, { state: 'waiting', notBefore: 0, attempts: 0 });
+        Object.assign(kept, { state: 'waiting', notBefore: 0 });
         return;
       }
       case 'cancel': {
@@ -184,23 +184,27 @@ class Course {
     switch (one.do) {
       case 'deliver':
         assert.equal(await store.delivered(lease, { number: null, duplicate: false }, nothing, null), expected);
-        become.state = 'ended';
+        Object.assign(become, { state: 'ended', attempts: of.attempts + 1 });
         break;
       case 'refuse':
         assert.equal(await store.refused(lease, fault('refused'), nothing), expected);
-        become.state = 'ended';
+        Object.assign(become, { state: 'ended', attempts: of.attempts + 1 });
         break;
       case 'return':
         assert.equal(await store.returned(lease), expected);
         Object.assign(become, { state: 'waiting', doubt: lease.inDoubt });
         break;
       case 'park':
-        assert.equal(await store.parked(lease, fault('malformed', one.doubt), nothing), expected);
-        Object.assign(become, { state: 'parked', doubt: of.doubt || one.doubt });
+        assert.equal(await store.parked(lease, fault('malformed', one.doubt), one.doubt, nothing), expected);
+        Object.assign(become, {
+          state: 'parked',
+          attempts: of.attempts + (one.doubt ? 1 : 0),
+          doubt: of.doubt || one.doubt,
+        });
         break;
       case 'postpone': {
         const notBefore = this.#clock.now() + one.ms;
-        const when = { notBefore, costsAttempt: one.costs, inDoubt: one.doubt };
+        const when = { notBefore, tried: one.costs, doubtedAt: one.doubt ? notBefore : null };
         assert.equal(await store.postponed(lease, fault('busy'), when, nothing), expected);
         const attempts = of.attempts + (one.costs ? 1 : 0);
         Object.assign(become, { state: 'waiting', notBefore, attempts, doubt: one.doubt });

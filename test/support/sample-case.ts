@@ -3,6 +3,7 @@ import type {
   CaseEvent,
   CaseRecord,
   Change,
+  Hold,
   OutgoingEnvelope,
   Step,
   StepState,
@@ -12,6 +13,7 @@ import { Fault, type FaultKind } from '../../contracts/ports/fault.ts';
 import type { NewCase } from '../../contracts/ports/store.ts';
 
 export const PREFIX = '331124261123';
+export const HOLD: Hold = { by: 'operator-demo', reason: 'to be looked at', at: 1 };
 const words = (text: string) => ({ zh: text, en: text });
 export const reason = (code: string) => ({ code, ...words(code) });
 export const fault = (kind: FaultKind, maybeArrived?: boolean) =>
@@ -109,6 +111,7 @@ export function newCase({
           materials: [],
         },
         certificates: [],
+        itemVersion: null,
         owed: [],
         traceparent: '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',
         state: 'ACCEPTED',
@@ -117,7 +120,7 @@ export function newCase({
         promisedBy: { at: acceptedAt + 1000, provisional: false },
         statutoryBy: { at: acceptedAt + 2000, provisional: true },
         decision: null,
-        held: false,
+        held: null,
         messages: 0,
       };
       return {

@@ -3,7 +3,7 @@ import type { Lease, Store } from '../../contracts/ports/store.ts';
 import { cursorOf } from '../../gateway/store/cursor.ts';
 import type { StoreDialect } from '../../gateway/store/dialect.ts';
 import { ledgerEntry } from './ledger-entry.ts';
-import { change, fault, newCase, nothing, stepIn } from './sample-case.ts';
+import { change, fault, HOLD, newCase, nothing, stepIn } from './sample-case.ts';
 
 /** The same dialect, telling each statement that it runs, and each that is made, whether it is ever run or not. */
 export function listening(
@@ -57,9 +57,9 @@ export async function wholePath(store: Store): Promise<void> {
   const round = { lanes: [{ lane, limit: 9 }], forMs: 1000, now: Date.now() };
   const [one, two, three, four] = (await store.lease(round)) as [Lease, Lease, Lease, Lease];
   await store.delivered(one, { number: 'N1', duplicate: false }, nothing, 1);
-  const when = { notBefore: Date.now() + 9999, costsAttempt: true, inDoubt: false };
+  const when = { notBefore: Date.now() + 9999, tried: true, doubtedAt: null };
   await store.postponed(two, fault('busy'), when, nothing);
-  await store.parked(three, fault('malformed'), nothing);
+  await store.parked(three, fault('malformed'), true, nothing);
   await store.returned(four);
   await store.released(three.envelope.id, () => nothing);
   await store.awaiting({ party: lane, limit: 9, now: Date.now(), scheduleMs: [5] });
@@ -70,7 +70,7 @@ export async function wholePath(store: Store): Promise<void> {
   await store.collected(word('N1'), () => async (record) => change({ steps: [stepIn(record, '01', 'DONE')] }));
   await store.collected(word('N2'), () => nothing);
   await store.rematch(lane, () => nothing);
-  await store.held(one.envelope.caseNo, true, nothing);
+  await store.held(one.envelope.caseNo, HOLD, nothing);
   await store.paused(lane, 'operator-demo', 'tea');
   await store.resumed(lane, 'operator-demo');
   await store.write([ledgerEntry('L1')]);
@@ -84,6 +84,12 @@ export async function wholePath(store: Store): Promise<void> {
   await store.keep('session', 'x', Date.now() + 1000);
   await store.kept('session', Date.now());
   await store.reserve('sequence', 0, 1);
+  await store.once(one.envelope.id, 'serial', '000001');
+  await store.onceValues(one.envelope.id);
+  await store.keepItemVersions([{ code: 'item', version: 'v1', definition: '{}' }], Date.now());
+  await store.itemVersion('item', 'v1');
+  await store.itemVersion('item', null);
+  await store.undecidedCases();
   await store.caseOf(one.envelope.caseNo);
   await store.timeline(one.envelope.caseNo, undefined, 9);
   await store.envelope(one.envelope.id);

@@ -7,7 +7,7 @@ import { cursorOf } from '../../gateway/store/cursor.ts';
 import type { HandClock } from './hand-clock.ts';
 import { ledgerEntry } from './ledger-entry.ts';
 import { caseNoOf, FAR } from './long-history.ts';
-import { change, event, fault, newCase, nothing, stepIn } from './sample-case.ts';
+import { change, event, fault, HOLD, newCase, nothing, reason, stepIn } from './sample-case.ts';
 
 /** Every method of the store that asks the database something. */
 export type Method = Exclude<keyof Store, 'news' | 'close' | 'alone'>;
@@ -152,7 +152,9 @@ const CALLS: Record<Method, (scene: Scene) => Promise<unknown>> = {
 
   async lease({ store, clock, leased }) {
     await leased();
-    // Those that ran out.
+    // One whose step has ended meanwhile, and those that ran out.
+    const { record } = await store.accept(newCase({ applicationNo: 'ended' }));
+    await store.changed(record.caseNo, done);
     clock.move(2 * MINUTE);
     await store.lease({ lanes: [{ lane: LANE, limit: ROWS }], forMs: MINUTE, now: clock.now() });
   },
@@ -164,28 +166,57 @@ const CALLS: Record<Method, (scene: Scene) => Promise<unknown>> = {
     await store.refused(await leased(), fault('refused'), nothing);
   },
   async postponed({ store, clock, leased }) {
-    const when = { notBefore: clock.now() + MINUTE, costsAttempt: true, inDoubt: false };
+    const when = { notBefore: clock.now() + MINUTE, tried: true, doubtedAt: null };
     await store.postponed(await leased(), fault('busy'), when, nothing);
     await store.postponed(await leased(), fault('busy'), { ...when, notBefore: 0 }, nothing);
   },
   async parked({ store, leased }) {
-    await store.parked(await leased(), fault('malformed'), nothing);
+    await store.parked(await leased(), fault('malformed'), true, nothing);
   },
   async returned({ store, leased }) {
     await store.returned(await leased());
+  },
+  async mayBeSent({ store, leased }) {
+    await store.mayBeSent(await leased());
+  },
+  async withheld({ store, leased }) {
+    await store.withheld(await leased());
+  },
+  async answerFailed({ store, leased }) {
+    const lease = await leased();
+    await store.delivered(lease, { number: 'failed', duplicate: false }, nothing, 1);
+    await store.answerFailed(lease.envelope.id, fault('malformed'), () => nothing);
+  },
+  async answerAwaited({ store, leased }) {
+    const lease = await leased();
+    await store.delivered(lease, { number: 'awaited', duplicate: false }, nothing, 1);
+    await store.answerFailed(lease.envelope.id, fault('malformed'), () => nothing);
+    await store.answerAwaited(lease.envelope.id, () => nothing);
+  },
+  partyAway: ({ store }) => store.partyAway('office-1', 1, reason('away')),
+  async partyBack({ store }) {
+    await store.partyBack('office-1', 0);
   },
   awaiting: ({ store }) => store.awaiting({ party: 'office-1', limit: ROWS, now: FAR, scheduleMs: [MINUTE] }),
   due: ({ store }) => store.due(),
 
   async released({ store, leased }) {
     const lease = await leased();
-    await store.parked(lease, fault('malformed'), nothing);
-    await store.released(lease.envelope.id, () => nothing);
+    await store.parked(lease, fault('malformed'), true, nothing);
+    const remade = { id: lease.envelope.id, body: {} };
+    await store.released(lease.envelope.id, () => async () => change({ remade }));
     await store.released('none', () => nothing);
+  },
+  async settled({ store, leased }) {
+    for (const receipt of [{ number: 'settled', duplicate: false }, null]) {
+      const lease = await leased();
+      await store.parked(lease, fault('inDoubt', true), true, nothing);
+      await store.settled(lease.envelope.id, receipt, null, () => nothing);
+    }
   },
   async cancelled({ store, leased }) {
     const lease = await leased();
-    await store.parked(lease, fault('malformed'), nothing);
+    await store.parked(lease, fault('malformed'), true, nothing);
     await store.cancelled(lease.envelope.id, () => nothing);
   },
   paused: ({ store }) => store.paused('office-1', 'operator-demo', 'tea'),
@@ -196,8 +227,8 @@ const CALLS: Record<Method, (scene: Scene) => Promise<unknown>> = {
       ['02', LANE],
     ] as const;
     const { record } = await store.accept(newCase({ applicationNo: 'held', parties: [LANE, LANE], sends }));
-    await store.held(record.caseNo, true, nothing);
-    await store.held(record.caseNo, false, nothing);
+    await store.held(record.caseNo, HOLD, nothing);
+    await store.held(record.caseNo, null, nothing);
   },
 
   caseOf: ({ store }) => store.caseOf(CASE_NO),
@@ -208,6 +239,11 @@ const CALLS: Record<Method, (scene: Scene) => Promise<unknown>> = {
   async timeline({ store }) {
     await store.timeline(CASE_NO, undefined, ROWS);
     await store.timeline(CASE_NO, cursorOf([2]), ROWS);
+  },
+  pauses: ({ store }) => store.pauses(),
+  async open({ store }) {
+    await store.open([CASE_NO]);
+    await store.open([CASE_NO, caseNoOf(3)]);
   },
   envelope: ({ store }) => store.envelope(`${CASE_NO}-01`),
   async envelopes({ store, as }) {
@@ -301,6 +337,21 @@ const CALLS: Record<Method, (scene: Scene) => Promise<unknown>> = {
     await store.giveUp(100);
   },
 
+  async once({ store, clock }) {
+    await store.once(`${CASE_NO}-02`, 'serial', '000001');
+    clock.move(2 * MINUTE);
+    await store.once(`${CASE_NO}-02`, 'serial', '000002');
+  },
+  onceValues: ({ store }) => store.onceValues(`${CASE_NO}-01`),
+
+  keepItemVersions: ({ store, clock }) =>
+    store.keepItemVersions([{ code: 'item-3', version: 'new', definition: '{}' }], clock.now()),
+  async itemVersion({ store }) {
+    await store.itemVersion('item-3', 'v1');
+    await store.itemVersion('item-3', null);
+  },
+  undecidedCases: ({ store }) => store.undecidedCases(),
+
   async allot({ store, clock }) {
     await store.allot('office-1', 'p20000', 9, 1);
     // What has ended is forgotten now and then.
@@ -337,7 +388,7 @@ function ledgerLead(filter: object): string {
   return matter || leadsOf(filter, ['holderHash', 'officerId', 'source', 'state', 'type', 'itemCode', 'phase'], 'time');
 }
 
-const SWEEP = /^delete from "(nonces|used_nonces|allotments|claims|kept)" where [^=]* in \(select /;
+const SWEEP = /^delete from "(nonces|used_nonces|allotments|claims|kept|envelope_values)" where [^=]* in \(select /;
 
 /** Every statement that the store issues, each under all the calls that issue it. */
 export class IssuedStatements {

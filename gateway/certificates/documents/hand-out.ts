@@ -22,8 +22,10 @@ import { Fault } from '../../../contracts/ports/fault.ts';
 import type { Catalogue } from '../../../contracts/ports/item.ts';
 import type { Logger } from '../../../contracts/ports/logger.ts';
 import type { Documents, HandedDocument } from '../../../contracts/ports/retrieval.ts';
+import type { CaseReads } from '../../../contracts/ports/store.ts';
 import { causeOf } from '../cause.ts';
 import { entryOf, recorded } from '../entry.ts';
+import { itemOfPurpose } from '../item-of-purpose.ts';
 import { mandateEnded, REFUSALS } from '../rights.ts';
 import { codeHash } from '../use-code.ts';
 import { makeAnnotator } from './annotate.ts';
@@ -50,6 +52,8 @@ export interface HandOutParts {
   readonly files: Pick<HandedOutFiles, 'handedOut'>;
   readonly ledger: Pick<Ledger, 'write'>;
   readonly catalogue: Catalogue;
+  /** Left out: files are of the current items only. */
+  readonly cases?: Pick<CaseReads, 'caseOf'>;
   readonly hashOf: (idNo: string) => string;
   readonly clock: Clock;
   readonly log: Logger;
@@ -151,7 +155,7 @@ export function makeDocuments(parts: HandOutParts): Documents {
         holder: certificate.holder,
         type,
         purpose,
-        cause: causeOf(purpose, catalogue.get(purpose.itemCode)),
+        cause: causeOf(purpose, await itemOfPurpose(purpose, { catalogue, cases: parts.cases })),
         hints,
       },
       (document, signal) => spool(document, { folder, maxBytes, digest, signal }),
@@ -160,7 +164,7 @@ export function makeDocuments(parts: HandOutParts): Documents {
   }
 
   async function stamped(original: Spooled, { purpose }: Ticket): Promise<Spooled> {
-    const item = catalogue.get(purpose.itemCode);
+    const item = await itemOfPurpose(purpose, { catalogue, cases: parts.cases });
     return annotator.annotate(original.file, {
       item: item?.title ?? { zh: purpose.itemCode, en: purpose.itemCode },
       agency: item?.owner.name ?? '',
