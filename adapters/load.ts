@@ -8,6 +8,7 @@ import type { PublishedContract } from '../contracts/ports/contract.ts';
 import type { ContractName, Party } from '../contracts/ports/envelope.ts';
 import { mappingFunctions } from './manifest/functions.ts';
 import { interpret, offersOf } from './manifest/interpret.ts';
+import { limitsOf } from './manifest/limits.ts';
 import { ManifestError, readManifest } from './manifest/manifest.ts';
 import { mappingNames } from './manifest/mapping-names.ts';
 
@@ -67,12 +68,16 @@ async function loadParty(
   const contracts = await loadContracts(path.join(own, 'schemas'));
   const names = new Set([...published, ...contracts.map(({ name }) => name)]);
   const manifest = readManifest(own, mappingFunctions, names, schemas && mappingNames([...schemas, ...contracts]));
+  const limits = await limitsOf(
+    manifest,
+    [...(schemas ?? []), ...contracts].map(({ schema }) => schema),
+  );
   return {
     party: manifest.party,
     title: manifest.title,
     contracts,
     offers: offersOf(manifest),
-    connect: (settings, means) => interpret(manifest, settings, means),
+    connect: (settings, means) => interpret(manifest, settings, means, limits),
   };
 }
 

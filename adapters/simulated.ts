@@ -31,7 +31,7 @@ export interface SimulatedOptions {
   readonly terms?: JsonObject;
 }
 
-/** Starts a simulator for every party on a free loopback port. */
+/** Starts a simulator for every party on a free loopback port. When one does not start, those before it are stopped. */
 export async function startSimulated(
   makers: ReadonlyMap<Party, MakeSimulator>,
   options: SimulatedOptions = {},
@@ -39,9 +39,12 @@ export async function startSimulated(
   const { gateway, decideAfterMs = 1_000 } = options;
   const askEvery = Math.max(100, decideAfterMs);
   const simulators = new Map<Party, Simulator>();
+  const running = new AsyncDisposableStack();
   const parties: Record<Party, JsonObject> = {};
-  for (const [party, make] of makers) {
+  const startOne = async (party: Party, make: MakeSimulator): Promise<void> => {
     const simulator = make();
+    // One that fails half-way has something to stop as well.
+    running.defer(() => simulator.stop());
     const { settings } = await simulator.start({
       port: 0,
       decideAfterMs,
@@ -50,14 +53,15 @@ export async function startSimulated(
     simulators.set(party, simulator);
     const asked: JsonObject = { askAfterMs: [askEvery, askEvery * 2] };
     parties[party] = { ...object(settings), terms: { ...PACE, ...asked, ...options.terms } };
-  }
-  return {
-    simulators,
-    parties,
-    async stop() {
-      await Promise.all([...simulators.values()].map((simulator) => simulator.stop()));
-    },
   };
+  try {
+    for (const [party, make] of makers) await startOne(party, make);
+  } catch (error) {
+    // What went wrong first is what is told.
+    await running.disposeAsync().catch(() => {});
+    throw error;
+  }
+  return { simulators, parties, stop: () => running.disposeAsync() };
 }
 
 function object(settings: Json): JsonObject {

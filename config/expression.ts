@@ -1,11 +1,11 @@
-import { storedCitizenId } from '../contracts/identifiers.ts';
+import { comparableIdNo, storedCitizenId } from '../contracts/identifiers.ts';
 import { compileMapping } from '../contracts/mapping.ts';
 import type { Holder } from '../contracts/ports/certificate.ts';
 import type { Json, JsonObject } from '../contracts/ports/envelope.ts';
 import type { Expression, Facts } from '../contracts/ports/item.ts';
 
 /** What an item's expressions may call besides JSONata's own. Pure. */
-const FUNCTIONS = { hundredths, person, owner };
+const FUNCTIONS = { hundredths, person, owner, identity };
 export const FUNCTION_NAMES: ReadonlySet<string> = new Set(Object.keys(FUNCTIONS));
 
 /**
@@ -83,6 +83,19 @@ function owner(someone: unknown): JsonObject | undefined {
   if (known === undefined || share === undefined) return known;
   const digits = String(share).padStart(3, '0');
   return { ...known, share: `${digits.slice(0, -2)}.${digits.slice(-2)}` };
+}
+
+/**
+ * `$identity(form.buyers[0])`: by which two entries are known to be the same person, however the number is written: full-width, with a small x, with the fifteen
+ * digits of old, with or without brackets and dashes; and the number of a resident whatever document it is said to be of. Gives nothing for what is no person.
+ */
+function identity(someone: unknown): string | undefined {
+  const known = holderOf(someone);
+  if (known === undefined) return undefined;
+  const number = comparableIdNo(known.idNo);
+  return storedCitizenId(number) === undefined
+    ? `${known.idType} ${number.replaceAll(/[()/-]/g, '')}`
+    : `${RESIDENT} ${number}`;
 }
 
 /** The number of a resident is stored as the standard writes it: 18 characters, the check character in upper case. */

@@ -50,6 +50,7 @@ export function buildItem(written: WrittenItem, version: string, compile: Compil
             title: certificate.title,
             sources: certificate.sources,
             fields: certificate.fields,
+            ...(certificate.uploadMayReplace === undefined ? {} : { uploadMayReplace: certificate.uploadMayReplace }),
             ...(certificate.whenDown === undefined ? {} : { whenDown: certificate.whenDown }),
             holders: compile(holders, `/materials/${at}/certificate/holders`, certificate.holders),
             ...(certificate.hints === undefined

@@ -1,4 +1,5 @@
 import { compileSchema } from '../contracts/compile.ts';
+import { countOf } from '../contracts/count.ts';
 import type { Json, JsonObject } from '../contracts/ports/envelope.ts';
 import schema from './settings.schema.json' with { type: 'json' };
 
@@ -96,7 +97,7 @@ function expectation(node: JsonObject, value: Json | undefined): string | undefi
   if (type === 'boolean') return 'true or false';
   if (type === 'string' && node.pattern !== undefined) return String(description ?? node.pattern);
   if (type === 'string')
-    return maxLength === undefined ? 'a text' : `a text of ${minLength} to ${maxLength} characters`;
+    return maxLength === undefined ? 'a text' : `a text of ${minLength} to ${countOf(Number(maxLength), 'character')}`;
   if (type === 'array') return Array.isArray(value) ? undefined : 'a list';
   return value !== null && typeof value === 'object' && !Array.isArray(value) ? undefined : 'an object';
 }

@@ -94,6 +94,53 @@ describe('the four items', () => {
       assert.deepEqual(await broken(houseTransfer, { price: '0.00' }), ['/form/price pricePositive']);
     });
 
+    test('the same person as seller and buyer is refused, however the number is written', async () => {
+      const { sellers, buyers } = formOf(houseTransfer) as { sellers: JsonObject[]; buyers: JsonObject[] };
+      const selling = (over: JsonObject) => ({ sellers: [{ ...sellers[0], ...over, share: '100.00' }] });
+      const buying = (over: JsonObject) => ({ buyers: [{ ...buyers[0], ...over }] });
+      const refused = ['/form/buyers sellerIsBuyer'];
+      const [first, second] = sellers;
+      for (const one of [first, second]) {
+        const { name = '', idNo = '' } = one ?? {};
+        assert.deepEqual(await broken(houseTransfer, buying({ name, idNo })), refused);
+      }
+      for (const [here, there] of [
+        [{ idNo: '33112419900101002X' }, { idNo: '33112419900101002x' }],
+        [{ idNo: '331124199001010011' }, { idNo: '331124900101001' }],
+        [{ idNo: '331124199001010011' }, { idType: '414', idNo: '331124199001010011' }],
+        [
+          { idType: '414', idNo: 'E12345678' },
+          { idType: '414', idNo: 'e12345678' },
+        ],
+        [
+          { idType: '516', idNo: 'H1234567(8)' },
+          { idType: '516', idNo: 'H12345678' },
+        ],
+      ] as const) {
+        assert.deepEqual(await broken(houseTransfer, { ...selling(here), ...buying(there) }), refused, there.idNo);
+      }
+      // Of one number, but of two countries' documents.
+      const strangers = {
+        ...selling({ idType: '414', idNo: 'H12345678' }),
+        ...buying({ idType: '516', idNo: 'H12345678' }),
+      };
+      assert.deepEqual(await broken(houseTransfer, strangers), []);
+      const twice = [first, first].map((one, at) => ({
+        ...one,
+        idNo: at === 0 ? '33112419900101002X' : '33112419900101002x',
+        share: '50.00',
+      }));
+      assert.deepEqual(await broken(houseTransfer, { sellers: twice as JsonObject[] }), ['/form/sellers personTwice']);
+    });
+
+    test('other items with two sides: seller and taxpayer, father and mother', async () => {
+      const { sellers } = formOf(deedTax) as { sellers: JsonObject[] };
+      const taxpayers = [{ ...sellers[0], share: '100.00', maritalStatus: '未婚' }];
+      assert.deepEqual(await broken(deedTax, { taxpayers }), ['/form/taxpayers sellerIsTaxpayer']);
+      const { father } = formOf(birth) as { father: JsonObject };
+      assert.deepEqual(await broken(birth, { mother: father }), ['/form/mother parentsSame']);
+    });
+
     test('asks for the marriage certificate of a married buyer only', async () => {
       assert.equal(await asked(houseTransfer), '5-01 5-02 5-03 5-04 5-05 5-06 5-07');
       const buyers = (formOf(houseTransfer).buyers as JsonObject[]).map((one) => ({ ...one, maritalStatus: '离异' }));

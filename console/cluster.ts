@@ -2,6 +2,7 @@
  * `npm run cluster`: what docker-compose.yml describes, on one machine and without containers: three processes of the gateway on one PostgreSQL and one
  * RabbitMQ, a small balancer in front, the simulated departments beside them. With --demo it plays a story on them and ends.
  */
+
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
@@ -11,6 +12,7 @@ import path from 'node:path';
 import { setTimeout as rest } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs, styleText } from 'node:util';
+import { countOf } from '../contracts/count.ts';
 import type { Filing } from '../contracts/ports/simulator.ts';
 import { begun, type Engines, lacking } from '../test/support/engines.ts';
 import { freePort } from '../test/support/free-port.ts';
@@ -98,7 +100,10 @@ class Cluster {
       readonly parties: object;
     };
     this.#parties = Object.keys(config.parties);
-    say(`模拟部门 ${this.#parties.length} 个`, `${this.#parties.length} simulated departments at ${this.#sims}`);
+    say(
+      `模拟部门 ${this.#parties.length} 个`,
+      `${countOf(this.#parties.length, 'simulated department')} at ${this.#sims}`,
+    );
 
     const file = path.join(folder, 'gateway.json');
     const { databaseUrl, amqpUrl, bus } = over;
@@ -114,7 +119,7 @@ class Cluster {
     this.#env.DATA_DIR = folder;
     this.#nodes = ports.map((port) => ({ port, child: this.#node(port) }));
     await Promise.all(this.#nodes.map((_, at) => this.#ready(at)));
-    say(`均衡器就绪 ${this.url}`, `the balancer is ready, in front of ${count} nodes`);
+    say(`均衡器就绪 ${this.url}`, `the balancer is ready, in front of ${countOf(count, 'node')}`);
   }
 
   /** All that was begun ends, whatever of it fails. */
@@ -242,7 +247,7 @@ async function play(cluster: Cluster): Promise<boolean> {
     at % 3 === 0 ? story.houseSale() : at % 3 === 1 ? story.deedTax('李样例') : story.birth(),
   );
   const first = await Promise.all(bodies.slice(0, CASES / 2).map((body) => submitted(window, body)));
-  say(`受理 ${first.length} 件`, `${first.length} cases accepted`);
+  say(`受理 ${first.length} 件`, `${countOf(first.length, 'case')} accepted`);
   cluster.kill(0);
   say(styleText('red', 'kill -9 节点 1'), `node 1; its leases end within ${LEASE_MS / 1_000} s`);
   const second = await Promise.all(bodies.slice(CASES / 2).map((body) => submitted(window, body)));
@@ -270,7 +275,7 @@ async function play(cluster: Cluster): Promise<boolean> {
     console.log(`   ${mark} ${zh} ${en}: ${count}`);
   }
   const seconds = ((performance.now() - began) / 1_000).toFixed(1);
-  say(`用时 ${seconds} 秒，办件簿共 ${keys.length} 条`, `${seconds} s, ${keys.length} filings in all books`);
+  say(`用时 ${seconds} 秒，办件簿共 ${keys.length} 条`, `${seconds} s, ${countOf(keys.length, 'filing')} in all books`);
   return counts.every(([, , count, expected]) => count === expected);
 }
 

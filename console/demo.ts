@@ -580,6 +580,10 @@ const alarm = setTimeout(() => {
   void stop().finally(() => process.exit(1));
 }, LIMIT_MS);
 
+// Interrupted, it leaves neither a process nor a folder behind.
+for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  process.once(signal, () => void stop().finally(() => process.exit(1)));
+
 try {
   await play();
 } catch (error) {

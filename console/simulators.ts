@@ -96,7 +96,14 @@ app.get('/config', (_request, response) => {
 });
 
 const server = app.listen(Number(values.port), '127.0.0.1');
-await once(server, 'listening');
+try {
+  await once(server, 'listening');
+} catch (error) {
+  await simulated.stop();
+  if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error;
+  console.error(`--port: 端口 ${values.port} 已被占用 / port ${values.port} is in use`);
+  process.exit(1);
+}
 console.log(
   `部门模拟器已启动 simulators: http://127.0.0.1:${(server.address() as AddressInfo).port}  (${[...simulated.simulators.keys()].join(', ')})`,
 );

@@ -1,4 +1,4 @@
-import { randomInt, randomUUID } from 'node:crypto';
+import { createHash, randomInt, randomUUID } from 'node:crypto';
 
 /**
  * The submissions of the demo. The people are invented; their numbers have valid check digits.
@@ -9,7 +9,12 @@ const person = (name: string, idNo: string) => ({ name, idType: '111', idNo, mob
 /** A house is sold once: its title ends with the transfer. */
 const anotherTitle = () => `浙(2026)松阳县不动产权第${String(randomInt(1, 10_000_000)).padStart(7, '0')}号`;
 
-const upload = (code: string, name: string) => ({ code, name, source: 'upload' });
+const upload = (code: string, name: string) => ({
+  code,
+  name,
+  source: 'upload',
+  digest: createHash('sm3').update(name).digest('hex'),
+});
 
 function submission<Form extends object>(itemCode: string, applicant: object, form: Form, materials: object[] = []) {
   return {

@@ -165,6 +165,9 @@ export interface CaseCorrect1 {
    */
   materials?: Material[];
 }
+/**
+ * handed in with one of digest, file and seen; an entry with none of them is `materialEmpty`
+ */
 export interface Material {
   code: MaterialCode;
   name?: string;
@@ -174,6 +177,17 @@ export interface Material {
    * SM3 of the file, lower-case hex
    */
   digest?: string;
+  /**
+   * a file handed in, named by its digest: `sm3:` or `sha256:` and lower-case hex
+   */
+  file?: string;
+  /**
+   * a paper original that an officer looked at: who, and when
+   */
+  seen?: {
+    officer: string;
+    at: Time;
+  };
   /**
    * JSON Pointer into the form: whose material it is, for example /buyers/0
    */

@@ -1,4 +1,7 @@
 import type { ErrorObject } from 'ajv/dist/2020.js';
+import { unwantedCharacters, withoutUnwanted } from './characters.ts';
+import { countOf } from './count.ts';
+import { FORMATS } from './formats.ts';
 import type { Problem } from './ports/contract.ts';
 import type { Json, JsonObject } from './ports/envelope.ts';
 import { allowedNames } from './references.ts';
@@ -16,7 +19,16 @@ export interface Telling {
 /** ajv's errors as problems: each once, in the order of the value, told by the schema's side only. */
 export function problemsOf(errors: readonly ErrorObject[], value: unknown, telling: Telling): readonly Problem[] {
   const problems = new Map<string, Problem>();
-  for (const problem of [...unknownFields(errors, value, telling), ...others(errors, value, telling)]) {
+  const characters = unwanted(errors);
+  const rest = errors.filter((error) => !characters.has(error) || stillWrong(error));
+  for (const problem of [
+    ...unknownFields(rest, value, telling),
+    ...[...characters].map(([error, problem]) => ({
+      ...problem,
+      pointer: shownPointer(error.instancePath, value, telling.known),
+    })),
+    ...others(rest, value, telling),
+  ]) {
     const key = `${problem.code} ${problem.pointer}`;
     if (!problems.has(key)) problems.set(key, problem);
   }
@@ -28,6 +40,39 @@ export function problemsOf(errors: readonly ErrorObject[], value: unknown, telli
     ...ordered.slice(0, MOST_PROBLEMS - 1),
     { pointer: '', code: 'moreProblems', zh: `另有 ${more} 处问题未列出`, en: `and ${more} more problems` },
   ];
+}
+
+/** More places are not read one by one. */
+const MOST_PLACES = 10;
+
+/**
+ * Texts of a wrong form in which something stands that nobody sees. A person who is told of the form alone finds nothing wrong with it, so told are the
+ * place and the code point: they are no part of anybody's name.
+ */
+function unwanted(errors: readonly ErrorObject[]): ReadonlyMap<ErrorObject, Omit<Problem, 'pointer'>> {
+  const found = new Map<ErrorObject, Omit<Problem, 'pointer'>>();
+  for (const error of errors) {
+    if ((error.keyword !== 'format' && error.keyword !== 'pattern') || typeof error.data !== 'string') continue;
+    // The name of a field may be data, and is not counted through.
+    if (error.propertyName !== undefined) continue;
+    const places = unwantedCharacters(error.data);
+    if (places.length === 0) continue;
+    const shown = places.slice(0, MOST_PLACES);
+    const more = places.length - shown.length;
+    found.set(error, {
+      code: 'characterNotAllowed',
+      zh: `含有看不见、已丢失或不应出现的字符，请删去或重新录入：${shown.map(({ at, codePoint }) => `第 ${at} 个字符 ${codePoint}`).join('、')}${more > 0 ? `，另有 ${more} 处` : ''}`,
+      en: `holds characters that are invisible, lost or out of place; remove them or write it anew: ${shown.map(({ at, codePoint }) => `character ${at} is ${codePoint}`).join(', ')}${more > 0 ? `, and ${more} more` : ''}`,
+    });
+  }
+  return found;
+}
+
+/** Whether a text is of the wrong form also without the characters nobody sees: then both are told at once. */
+function stillWrong({ keyword, params, data }: ErrorObject): boolean {
+  const seen = withoutUnwanted(String(data));
+  if (keyword === 'pattern') return !new RegExp(String(params.pattern), 'u').test(seen);
+  return FORMATS[String(params.format)]?.holds(seen) === false;
 }
 
 const UNKNOWN: ReadonlySet<string> = new Set(['additionalProperties', 'unevaluatedProperties']);
@@ -59,7 +104,7 @@ function unknownFields(
       pointer: shownPointer(instancePath, value, known),
       code: 'unknownField',
       zh: `有 ${names.size} 个未定义的字段；允许的字段：${allowed}`,
-      en: `${names.size} unknown field${names.size === 1 ? '' : 's'}; allowed are: ${allowed}`,
+      en: `${countOf(names.size, 'unknown field')}; allowed are: ${allowed}`,
     };
   });
 }

@@ -22,7 +22,7 @@ export function everyPart(value: Json, see: (part: JsonObject) => void): void {
 }
 
 /** `$ref` from inside `document` to the schema it means, among `documents` (by `$id`); undefined when it is not there. */
-function resolveReference(
+export function resolveReference(
   reference: string,
   document: JsonObject,
   documents: readonly Json[],

@@ -1,3 +1,4 @@
+import { countOf } from './count.ts';
 import { FORMATS, STANDARD_FORMATS } from './formats.ts';
 import type { Words } from './ports/envelope.ts';
 
@@ -60,8 +61,11 @@ const SENTENCES: { readonly [keyword: string]: Sentence } = {
   minLength: ({ limit }) =>
     Number(limit) === 1
       ? { zh: '不能为空', en: 'must not be empty' }
-      : { zh: `至少 ${limit} 个字符`, en: `expected at least ${limit} characters` },
-  maxLength: ({ limit }) => ({ zh: `最多 ${limit} 个字符`, en: `expected at most ${limit} characters` }),
+      : { zh: `至少 ${limit} 个字符`, en: `expected at least ${countOf(Number(limit), 'character')}` },
+  maxLength: ({ limit }) => ({
+    zh: `最多 ${limit} 个字符`,
+    en: `expected at most ${countOf(Number(limit), 'character')}`,
+  }),
   minimum: ({ limit }) => ({ zh: `不得小于 ${limit}`, en: `expected at least ${limit}` }),
   maximum: ({ limit }) => ({ zh: `不得大于 ${limit}`, en: `expected at most ${limit}` }),
   exclusiveMinimum: ({ limit }) => ({ zh: `必须大于 ${limit}`, en: `expected more than ${limit}` }),
@@ -69,8 +73,14 @@ const SENTENCES: { readonly [keyword: string]: Sentence } = {
   multipleOf: ({ multipleOf }) => ({ zh: `必须是 ${multipleOf} 的倍数`, en: `expected a multiple of ${multipleOf}` }),
   minItems: ({ limit }) => ({ zh: `至少 ${limit} 项`, en: `expected at least ${limit} of them` }),
   maxItems: ({ limit }) => ({ zh: `最多 ${limit} 项`, en: `expected at most ${limit} of them` }),
-  minProperties: ({ limit }) => ({ zh: `至少填写 ${limit} 个字段`, en: `expected at least ${limit} fields` }),
-  maxProperties: ({ limit }) => ({ zh: `最多 ${limit} 个字段`, en: `expected at most ${limit} fields` }),
+  minProperties: ({ limit }) => ({
+    zh: `至少填写 ${limit} 个字段`,
+    en: `expected at least ${countOf(Number(limit), 'field')}`,
+  }),
+  maxProperties: ({ limit }) => ({
+    zh: `最多 ${limit} 个字段`,
+    en: `expected at most ${countOf(Number(limit), 'field')}`,
+  }),
   uniqueItems: () => ({ zh: '各项不得重复', en: 'expected each only once' }),
   contains: () => ({ zh: '缺少必须出现的一项', en: 'something that must be among them is missing' }),
   anyOf: () => ({ zh: '不符合任何一种允许的形式', en: 'has none of the forms that are allowed' }),

@@ -13,17 +13,18 @@ import type { Settings } from '../config/settings.ts';
 import { compileStoredItem } from '../config/stored-item.ts';
 import { SchemaError } from '../contracts/compile.ts';
 import { readContracts } from '../contracts/load.ts';
-import type { Adapter, PartyFolder, PartyMeans } from '../contracts/ports/adapter.ts';
+import type { Adapter, Connected, PartyMeans } from '../contracts/ports/adapter.ts';
 import type { Bus } from '../contracts/ports/bus.ts';
 import type { Stale } from '../contracts/ports/certificate.ts';
 import { type Clock, wallClock } from '../contracts/ports/clock.ts';
-import { type Contracts, type PublishedContract, Unfit } from '../contracts/ports/contract.ts';
+import { type BodyNormaliser, type Contracts, type PublishedContract, Unfit } from '../contracts/ports/contract.ts';
 import type { Coordination } from '../contracts/ports/coordination.ts';
 import type { Party } from '../contracts/ports/envelope.ts';
 import type { CertificateTypes } from '../contracts/ports/item.ts';
 import { type Logger, silent } from '../contracts/ports/logger.ts';
 import type { OnceValues } from '../contracts/ports/once-values.ts';
 import { EVERY_LANE, PUBLIC_EVENTS, type Store } from '../contracts/ports/store.ts';
+import { within } from '../contracts/within.ts';
 import { BrokerRefused } from './bus/connection.ts';
 import { EventRelay } from './bus/event-relay.ts';
 import { inProcessBus } from './bus/in-process.ts';
@@ -39,6 +40,7 @@ import { sessionBook } from './delivery/session-book.ts';
 import { makeApp } from './http/app.ts';
 import { listen, NotListening } from './http/server.ts';
 import { makeIntake } from './intake/intake.ts';
+import { departmentLimits } from './intake/limits.ts';
 import { OwedMaterials } from './intake/owed.ts';
 import { makeLog } from './observe/log.ts';
 import { makeMetrics } from './observe/metrics.ts';
@@ -61,21 +63,38 @@ export interface Means {
 export interface Gateway {
   readonly url: string;
   readonly port: number;
-  /** No new work; what is under way ends within `delivery.stopMs`; then everything is closed, in reverse. */
+  /**
+   * No new work; what is under way ends within `delivery.stopMs`; then everything is closed, in reverse. Never rejects: a part that cannot be closed is logged,
+   * and keeps no other open. Called again, it waits for the same end.
+   */
   stop(): Promise<void>;
 }
+
+/** An adapter lets go of its sockets at once; one that does not keeps nobody waiting. */
+const ADAPTER_CLOSE_MS = 1_000;
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
   version: string;
 };
 
-/** Makes the parts, starts them in order. Throws with every mistake of what it was given, and leaves nothing open. */
+/** Makes the parts, starts them in order. Throws with every mistake of what it was given; whichever step fails, what was opened before is closed again. */
 export async function start(settings: Settings, means: Means = {}): Promise<Gateway> {
   const own = means.clock ?? wallClock;
   const inStep = settings.databaseUrl === undefined ? undefined : new ClockInStep(own);
   const clock = inStep ?? own;
   const log = means.log ?? makeLog({ level: settings.logLevel, clock });
   const { limits } = settings;
+  // What is opened is closed in reverse: here when a step fails, else by `stop`.
+  await using opened = new AsyncDisposableStack();
+  const closeLater = (what: string, close: () => unknown): void =>
+    opened.defer(async () => {
+      try {
+        await close();
+      } catch (error) {
+        log.error('a part could not be closed', { what, error });
+      }
+    });
+
   const hashOf = hashingHolders(settings.holderHashKey);
   // Settings are judged before anything is opened; the parties are called, and ask the store, only after that.
   const shared: Pick<Coordination, 'claim' | 'unclaim' | 'keep' | 'kept' | 'reserve'> & OnceValues = {
@@ -88,12 +107,29 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
     onceValues: (...what) => store.onceValues(...what),
   };
   const sessions = sessionBook({ shared, clock, node: randomUUID(), key: settings.holderHashKey });
-  const { connected, known, current, contracts, types } = await configured(settings, {
-    clock,
-    log,
-    sessions,
-    numbers: shared,
-    values: shared,
+  /** Made, and not yet given to `delivery`, which closes those it has. */
+  const unconnected = new Map<Party, Adapter>();
+  const made = ({ facts, adapter }: Connected): Connected => {
+    unconnected.set(facts.party, adapter);
+    closeLater(`adapter of ${facts.party}`, async () => {
+      const left = unconnected.get(facts.party);
+      if (left !== undefined) await within(left.close(), ADAPTER_CLOSE_MS, 'its close', clock);
+    });
+    const wrapped = means.aroundAdapter?.(facts.party, adapter) ?? adapter;
+    unconnected.set(facts.party, wrapped);
+    return { facts, adapter: wrapped };
+  };
+  const partyMeans = { clock, log, sessions, numbers: shared, values: shared };
+  const { connected, known, current, contracts, types } = await configured(settings, partyMeans, made);
+  const factsOf = new Map(connected.map(({ facts }) => [facts.party, facts]));
+  const limitsOfDepartments = await departmentLimits({
+    catalogue: current,
+    contracts: contracts.list(),
+    taker(name, contract) {
+      const facts = factsOf.get(name);
+      const deliverable = facts?.delivers.find((each) => each.contract === contract);
+      return facts === undefined || deliverable === undefined ? undefined : { title: facts.title, deliverable };
+    },
   });
 
   // Where nobody can learn of anything, or wants to, nothing is written down for others.
@@ -103,7 +139,7 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
   let delivery: Delivery | undefined;
   let events: EventRelay | undefined;
   const { databaseUrl, database, dataDir } = settings;
-  const opened = await openStore({
+  const found = await openStore({
     ...(databaseUrl === undefined ? { dataDir } : { databaseUrl, database }),
     inStep,
     clock,
@@ -117,44 +153,30 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
       for (const one of stale) void tellStale(one);
     },
   });
+  let store = found;
+  closeLater('store', () => store.close());
   // Under another key nobody's entries would be found again, and nodes would not understand each other: so it is tied to the data at the first start.
-  const ours = await opened
-    .claim('holderHashKey', hashOf('holderHashKey'), 0, Number.MAX_SAFE_INTEGER)
-    .catch(async (error: unknown) => {
-      await opened.close();
-      throw error;
-    });
-  if (!ours) {
-    await opened.close();
+  if (!(await found.claim('holderHashKey', hashOf('holderHashKey'), 0, Number.MAX_SAFE_INTEGER)))
     throw new SettingsError([
       'holderHashKey: not the one that this data was begun with; set the same on every node, or restore holder-hash.key in DATA_DIR from the backup',
     ]);
-  }
-  const store = means.aroundStore?.(opened) ?? opened;
+  store = means.aroundStore?.(found) ?? found;
   const catalogue = new CaseItems({
     catalogue: current,
     store,
     compile: (stored) => compileStoredItem(stored, known),
     log,
   });
-  try {
-    await store.keepItemVersions(current.definitions, clock.now());
-    await catalogue.prepare();
-  } catch (error) {
-    await store.close();
-    throw error;
-  }
+  await store.keepItemVersions(current.definitions, clock.now());
+  await catalogue.prepare();
   const broker =
     settings.amqpUrl === undefined
       ? undefined
-      : await rabbitBus({ url: settings.amqpUrl, prefix: settings.bus.prefix, clock, log }).catch(
-          async (error: unknown) => {
-            await store.close();
-            throw error;
-          },
-        );
+      : await rabbitBus({ url: settings.amqpUrl, prefix: settings.bus.prefix, clock, log });
   const inner = broker ?? inProcessBus({ beyond: store.news });
-  const bus = means.aroundBus?.(inner) ?? inner;
+  let bus: Bus = inner;
+  closeLater('bus', () => bus.close());
+  bus = means.aroundBus?.(inner) ?? inner;
   events =
     broker &&
     new EventRelay({
@@ -166,6 +188,7 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
       log,
       sweepMs: settings.delivery.sweepMs,
     });
+  closeLater('events', () => events?.stop());
   /** Copies that other nodes hold are right again by themselves after their time; so a word that is lost is a warning. */
   const tellStale = (stale: Stale): Promise<void> =>
     bus
@@ -202,6 +225,7 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
     settings: settings.delivery,
   });
   const { departments, desk, progress, sources, party } = delivery;
+  const carrying = delivery;
   const certificates = makeCertificates({
     sources,
     catalogue,
@@ -218,6 +242,7 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
     hashOf,
     settings: settings.certificates,
   });
+  closeLater('certificates', () => certificates.close());
   bus.hear(({ kind, body }) => {
     if (kind === 'certificateChanged') certificates.forget(body as Stale);
   });
@@ -229,6 +254,7 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
     routing,
     deadline: (from, limit) => deadline(from, limit, calendar),
     connected: (name) => party(name) !== undefined,
+    limits: limitsOfDepartments,
     clock,
     log,
     metrics,
@@ -250,6 +276,9 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
     settings: { ...settings.certificates, folder: path.join(settings.dataDir, 'documents') },
     sealKey,
   });
+  closeLater('documents', () => documents.close());
+  // Before certificates and documents, which wait for calls that are under way: these are ended by it.
+  closeLater('delivery', () => carrying.stop());
   const verifications = makeVerifications({
     sources,
     register: store,
@@ -268,6 +297,8 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
     log,
     settings: { ...settings.certificates, certificateTimeMs: limits.certificateTimeMs },
   });
+
+  closeLater('owed materials', () => owed.stop());
 
   let stopping = false;
   const app = makeApp({
@@ -301,18 +332,12 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
     },
   });
 
-  for (const { facts, adapter } of connected)
-    await delivery.connect({ facts, adapter: means.aroundAdapter?.(facts.party, adapter) ?? adapter });
-  const server = await listen(app, { host: settings.host, port: settings.port, clock }).catch(
-    async (error: unknown) => {
-      await delivery.stop();
-      await bus.close();
-      await documents.close();
-      await certificates.close();
-      await store.close();
-      throw error;
-    },
-  );
+  for (const each of connected) {
+    await delivery.connect(each);
+    unconnected.delete(each.facts.party);
+  }
+  const server = await listen(app, { host: settings.host, port: settings.port, clock });
+  closeLater('server', () => server.stop(settings.delivery.stopMs));
   delivery.start();
   events?.start();
   owed.start();
@@ -323,20 +348,15 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
     items: catalogue.list().length,
   });
 
+  const running = opened.move();
+  let stopped: Promise<void> | undefined;
   return {
     url: server.url,
     port: server.port,
-    async stop() {
+    stop() {
       stopping = true;
-      await server.stop(settings.delivery.stopMs);
-      await owed.stop();
-      await delivery.stop();
-      await events?.stop();
-      await bus.close();
-      await documents.close();
-      await certificates.close();
-      await store.close();
-      log.info('stopped');
+      stopped ??= running.disposeAsync().then(() => log.info('stopped'));
+      return stopped;
     },
   };
 }
@@ -353,9 +373,9 @@ class ConfigurationError extends Error {
 }
 
 interface Configured {
-  readonly connected: ReturnType<PartyFolder['connect']>[];
+  readonly connected: readonly Connected[];
   readonly current: LoadedCatalogue;
-  readonly contracts: Contracts;
+  readonly contracts: Contracts & BodyNormaliser;
   readonly types: CertificateTypes;
   /** What items are held against. */
   readonly known: Parameters<typeof compileStoredItem>[1];
@@ -366,7 +386,11 @@ interface Configured {
  *
  * @throws ConfigurationError with every mistake of all of them; SettingsError where only the settings have some
  */
-async function configured({ folders, parties: settings, window }: Settings, means: PartyMeans): Promise<Configured> {
+async function configured(
+  { folders, parties: settings, window }: Settings,
+  means: PartyMeans,
+  made: (connected: Connected) => Connected = (connected) => connected,
+): Promise<Configured> {
   const mistakes: string[] = [];
   const published = await readContracts(folders.schemas);
   mistakes.push(...published.mistakes.map((mistake) => `${path.basename(folders.schemas)}/${mistake}`));
@@ -385,7 +409,7 @@ async function configured({ folders, parties: settings, window }: Settings, mean
     loadItems(folders.items, { ...known, ...(types === undefined ? {} : { types }) }),
     mistakes,
   );
-  const { connected, wrong } = connect(read, settings, means);
+  const { connected, wrong } = connect(read, settings, means, made);
   if (Object.keys(settings).length > 0 && !read.names.includes(window.party))
     wrong.push(`window.party: ${noParty(read.names)}`);
   if (mistakes.length > 0 || contracts === undefined || types === undefined || current === undefined)
@@ -395,7 +419,10 @@ async function configured({ folders, parties: settings, window }: Settings, mean
 }
 
 /** All contracts; undefined, and the mistakes noted, when some cannot be used. */
-function compiled(published: readonly PublishedContract[], mistakes: string[]): Contracts | undefined {
+function compiled(
+  published: readonly PublishedContract[],
+  mistakes: string[],
+): (Contracts & BodyNormaliser) | undefined {
   try {
     return makeContracts(published);
   } catch (error) {
@@ -418,11 +445,12 @@ async function gathered<T>(loading: Promise<T>, mistakes: string[]): Promise<T |
 
 const noParty = (names: readonly Party[]): string => `there is no such party; there are ${names.join(', ')}`;
 
-/** The parties that the settings name, each checked by its own manifest; every mistake of all of them at once. */
+/** The parties that the settings name, each checked by its own manifest, and given to `made` at once; every mistake of all of them together. */
 function connect(
   { parties, names }: Pick<Awaited<ReturnType<typeof readParties>>, 'parties' | 'names'>,
   settings: Settings['parties'],
   means: PartyMeans,
+  made: (connected: Connected) => Connected,
 ): { readonly connected: Configured['connected']; readonly wrong: string[] } {
   const wrong: string[] = [];
   const connected = Object.entries(settings).flatMap(([name, own]) => {
@@ -433,7 +461,7 @@ function connect(
       return [];
     }
     try {
-      return [folder.connect(own, { ...means, log: means.log.with({ party: name }) })];
+      return [made(folder.connect(own, { ...means, log: means.log.with({ party: name }) }))];
     } catch (error) {
       if (!(error instanceof Unfit)) throw error;
       for (const { pointer, en } of error.problems) wrong.push(`parties.${name}${pointer.replaceAll('/', '.')}: ${en}`);
@@ -463,25 +491,29 @@ async function main(): Promise<void> {
     console.log(await check(loaded));
     return;
   }
+  await using opened = new AsyncDisposableStack();
   // The demo brings its own departments where the settings name none.
   const simulated =
     loaded.demo && Object.keys(loaded.parties).length === 0
-      ? await startSimulated(await loadSimulators(), { gateway: `http://127.0.0.1:${loaded.port}` })
+      ? opened.adopt(
+          await startSimulated(await loadSimulators(), { gateway: `http://127.0.0.1:${loaded.port}` }),
+          (departments) => departments.stop(),
+        )
       : undefined;
-  const gateway = await start(simulated === undefined ? loaded : { ...loaded, parties: simulated.parties }).catch(
-    async (error: unknown) => {
-      await simulated?.stop();
-      throw error;
-    },
-  );
+  const gateway = await start(simulated === undefined ? loaded : { ...loaded, parties: simulated.parties });
+  opened.defer(() => gateway.stop());
+  const running = opened.move();
   let asked = 0;
   const stop = (): void => {
     asked += 1;
     if (asked > 1) process.exit(1);
-    void gateway
-      .stop()
-      .then(() => simulated?.stop())
-      .then(() => process.exit(0));
+    void running.disposeAsync().then(
+      () => process.exit(0),
+      (error: unknown) => {
+        console.error(error);
+        process.exit(1);
+      },
+    );
   };
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { countOf } from '../../contracts/count.ts';
 import type { MappingFunctions } from '../../contracts/mapping.ts';
 import type { Clock } from '../../contracts/ports/clock.ts';
 import type { Json, JsonObject, Reason } from '../../contracts/ports/envelope.ts';
@@ -55,6 +56,33 @@ export interface Line {
 const SKEW_NOTICED_MS = 5_000;
 const SKEW_ALARM_MS = 60_000;
 
+/** What a call sends. `sealed`: what the seal gave beside the text (path, query, headers). */
+interface Request {
+  readonly text: string;
+  readonly bytes: Uint8Array;
+  readonly sealed: JsonObject | undefined;
+}
+
+/** map → render → seal → encode. @throws Fault `malformed` (ours) when it cannot be made: nothing was sent */
+export async function requestOf({ send }: WireCall, input: Input, functions: MappingFunctions): Promise<Request> {
+  const body = await mapped(() => send.map(input, functions));
+  const rendered = render(send, body);
+  const sealed =
+    send.seal === undefined
+      ? undefined
+      : object(
+          await mapped(
+            () => send.seal?.({ ...input, text: rendered.text, body }, functions) ?? Promise.resolve(undefined),
+          ),
+        );
+  const text = typeof sealed?.text === 'string' ? sealed.text : rendered.text;
+  const bytes =
+    text === rendered.text && rendered.bytes !== undefined
+      ? rendered.bytes
+      : encodeText(text, send.encoding, send.onLoss);
+  return { text, bytes, sealed };
+}
+
 /** One request and one reply: map → render → seal → exchange → read → classify. Throws Fault. */
 export async function callOnce(
   call: WireCall,
@@ -64,21 +92,7 @@ export async function callOnce(
 ): Promise<Outcome> {
   const { send, read, write } = call;
   const { settings } = input;
-  const body = await mapped(() => send.map(input, means.functions));
-  const rendered = render(send, body);
-  const sealed =
-    send.seal === undefined
-      ? undefined
-      : object(
-          await mapped(
-            () => send.seal?.({ ...input, text: rendered.text, body }, means.functions) ?? Promise.resolve(undefined),
-          ),
-        );
-  const text = typeof sealed?.text === 'string' ? sealed.text : rendered.text;
-  const bytes =
-    text === rendered.text && rendered.bytes !== undefined
-      ? rendered.bytes
-      : encodeText(text, send.encoding, send.onLoss);
+  const { text, bytes, sealed } = await requestOf(call, input, means.functions);
   const how = { signal: means.signal, write, connectMs: line.connectMs, maxBytes: read.maxBytes };
 
   let came: Came;
@@ -299,7 +313,7 @@ function unclassified(
     `HTTP ${status}`,
     contentType || 'no content type',
     ...(root === undefined ? [] : [`<${root.slice(0, 40)}>`]),
-    `${bytes.length} bytes`,
+    countOf(bytes.length, 'byte'),
     `sha256 ${digest}…`,
   ].join(', ');
   return new Fault('malformed', {

@@ -98,15 +98,20 @@ function fileOf(value: Json | undefined): { readonly file?: CertificateFile } {
 
 const VERDICTS: readonly Verdict['verdict'][] = ['valid', 'invalid', 'unknown'];
 
-/** @throws Fault `malformed` when it says none of the three */
+/** @throws Fault `malformed` when it says none of the three, or a day that is none */
 export function verdictOf(value: Json | undefined): Verdict {
-  const { verdict: given, state } = objectOf(value);
+  const { verdict: given, state, validFrom, validTo } = objectOf(value);
   const verdict = VERDICTS.find((one) => one === given);
   if (verdict === undefined)
     throw new Fault('malformed', {
       reason: { code: 'verdict', zh: '核验应答未说明结论', en: 'the answer does not say whether it is valid' },
     });
-  return { verdict, state: STATES.has(String(state)) ? (state as Verdict['state']) : null };
+  return {
+    verdict,
+    state: STATES.has(String(state)) ? (state as Verdict['state']) : null,
+    ...(validFrom === undefined ? {} : { validFrom: dayOf(validFrom) }),
+    ...(validTo === undefined ? {} : { validTo: dayOf(validTo) }),
+  };
 }
 
 /** What a party says has changed: one or several. @throws Fault `malformed` when one names no certificate */

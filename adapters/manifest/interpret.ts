@@ -12,6 +12,7 @@ import { type Problem, Unfit } from '../../contracts/ports/contract.ts';
 import type { ContractName, Json, JsonObject, Millis } from '../../contracts/ports/envelope.ts';
 import { takePush } from './callback.ts';
 import { Caller } from './caller.ts';
+import type { PartyLimits } from './limits.ts';
 import { type Manifest, termsProblems } from './manifest.ts';
 import { Operations } from './operations.ts';
 
@@ -19,10 +20,15 @@ import { Operations } from './operations.ts';
  * A manifest and a deployment's settings, made into an adapter.
  * @throws Unfit with every problem of the settings at once
  */
-export function interpret(manifest: Manifest, given: Json, means: PartyMeans): Connected {
+export function interpret(
+  manifest: Manifest,
+  given: Json,
+  means: PartyMeans,
+  limits: PartyLimits = { deliver: {}, queries: {} },
+): Connected {
   const { settings, terms, settleMs } = deployed(manifest, given);
   return {
-    facts: factsOf(manifest, terms, settleMs),
+    facts: factsOf(manifest, terms, settleMs, limits),
     adapter: offered(manifest, new Caller(manifest, settings, terms, means)),
   };
 }
@@ -67,6 +73,7 @@ function factsOf(
   manifest: Manifest,
   { connectMs: _, settleMs: settleMsOfAll, ...terms }: Manifest['terms'],
   deployedSettleMs: Millis | undefined,
+  limits: PartyLimits,
 ): PartyFacts {
   const { party, title, owner, version, inquire, certificates, documents, verify, callback } = manifest;
   const settling = (contract: ContractName): Pick<Deliverable, 'settleMs'> => {
@@ -81,7 +88,12 @@ function factsOf(
     version,
     terms: terms satisfies Terms,
     ...offers,
-    delivers: offers.delivers.map((one) => ({ ...one, ...settling(one.contract) })),
+    delivers: offers.delivers.map((one) => ({
+      ...one,
+      ...settling(one.contract),
+      limits: limits.deliver[one.contract] ?? [],
+    })),
+    queries: offers.queries.map((one) => ({ ...one, limits: limits.queries[one.name] ?? [] })),
     documents: documents['*'] === undefined ? Object.keys(documents) : Object.keys(certificates),
     verifies: verify !== undefined,
     takesCallbacks: callback !== undefined,

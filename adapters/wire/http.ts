@@ -10,6 +10,7 @@ import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import type { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
 import axios from 'axios';
+import { countOf } from '../../contracts/count.ts';
 import { Fault } from '../../contracts/ports/fault.ts';
 import type { Exchange, HttpRequest, HttpWire } from './wire.ts';
 
@@ -202,7 +203,7 @@ function tooLarge(maxBytes: number, write: boolean): Fault {
     reason: {
       code: 'tooLarge',
       zh: `应答超过 ${maxBytes} 字节的上限`,
-      en: `the reply is larger than the limit of ${maxBytes} bytes`,
+      en: `the reply is larger than the limit of ${countOf(maxBytes, 'byte')}`,
     },
   });
 }

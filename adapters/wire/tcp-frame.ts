@@ -1,4 +1,5 @@
 import { connect, type Socket } from 'node:net';
+import { countOf } from '../../contracts/count.ts';
 import { Fault } from '../../contracts/ports/fault.ts';
 import { notConnected, silent } from './http.ts';
 import type { FrameOptions, FrameWire } from './wire.ts';
@@ -13,7 +14,7 @@ export function encodeFrame(body: Uint8Array, { lengthDigits, lengthIncludesPref
       reason: {
         code: 'frameTooLong',
         zh: `报文 ${body.length} 字节，超过长度前缀可表示的范围`,
-        en: `${body.length} bytes do not fit a length of ${lengthDigits} digits`,
+        en: `a body of ${countOf(body.length, 'byte')} does not fit a length of ${countOf(lengthDigits, 'digit')}`,
       },
     });
   }
@@ -42,7 +43,7 @@ export function frameReader(
         if (length > maxBytes)
           throw lying(
             `长度前缀 ${length} 超过上限 ${maxBytes} 字节`,
-            `the frame says ${length} bytes, over the limit of ${maxBytes}`,
+            `the frame says ${countOf(length, 'byte')}, over the limit of ${maxBytes}`,
           );
         if (pending.length < lengthDigits + length) break;
         bodies.push(Buffer.from(pending.subarray(lengthDigits, lengthDigits + length)));

@@ -107,6 +107,31 @@ export interface Terms {
   readonly askAfterMs: readonly number[];
 }
 
+/** What becomes of a text in a party's system. */
+export interface Measured {
+  /** Of the party's encoding; null where no record bounds it. */
+  readonly bytes: number | null;
+  /** Characters that its encoding does not have, in order; `at` is 1 for the first, `codePoint` as `U+2022`. */
+  readonly notHeld: readonly { readonly at: number; readonly codePoint: string }[];
+}
+
+/**
+ * What a party's system can hold at one place of a message. Derived once, when the party is loaded, from its layouts and encodings; a place that cannot be
+ * followed there has none, so that nothing is refused which the party would take.
+ */
+export interface TextLimit {
+  /** RFC 6901 into the message's body; `*` stands for every member of a list. */
+  readonly pointer: string;
+  /** As people call it: `GBK`. */
+  readonly encoding: string;
+  /** Null: any length. */
+  readonly maxBytes: number | null;
+  /** Bytes of a Han character that the encoding has; null where the text is rewritten on its way (an amount in 分), and bytes say nothing of what was written. */
+  readonly bytesPerHan: number | null;
+  /** Pure, and quick: called for every submission. */
+  measure(text: string): Measured;
+}
+
 /** One kind of envelope a party takes. */
 export interface Deliverable {
   readonly contract: ContractName;
@@ -118,6 +143,8 @@ export interface Deliverable {
    * party cannot be asked.
    */
   readonly settleMs?: number;
+  /** Of the contract's texts; left out where nothing is known of the party's system. */
+  readonly limits?: readonly TextLimit[];
 }
 
 export interface PartyFacts {
@@ -132,6 +159,8 @@ export interface PartyFacts {
     readonly title: Words;
     readonly request: ContractName;
     readonly reply: ContractName;
+    /** Of the texts of `request`. */
+    readonly limits?: readonly TextLimit[];
   }[];
   /** Certificate types (21 characters) it can be asked for. */
   readonly certificates: readonly string[];

@@ -132,6 +132,18 @@ export interface Owed {
   readonly told: boolean;
 }
 
+/** What a correction brings beside the corrected submission. */
+export interface Supplied {
+  /** Handed in with it, and nothing that was handed in before. */
+  readonly brought: readonly JsonObject[];
+  /** Fetched for it: each takes the place of what the case has of the same holder for the same material. */
+  readonly certificates: readonly CaseCertificate[];
+  /** Owed from now on. */
+  readonly owed: readonly Owed[];
+  /** Of what the case owes: for somebody or something that the corrected form no longer names. */
+  readonly noMore: readonly Owed[];
+}
+
 export interface CaseRecord {
   readonly caseNo: string;
   readonly appKey: string;
@@ -185,6 +197,7 @@ export interface CaseEvent {
   readonly party: Party | null;
   readonly stepNo: string | null;
   readonly reason: Reason | null;
+  /** A time in it is `Millis` under a name such as `until` or `dueAt`: the API shows it as it shows all times. */
   readonly detail: JsonObject;
 }
 

@@ -106,6 +106,9 @@ export interface Verdict {
   /** `invalid`: known, and not to be used; `unknown`: whoever was asked has no such certificate. */
   readonly verdict: 'valid' | 'invalid' | 'unknown';
   readonly state: CertificateState | null;
+  /** YYYYMMDD; left out, or null: unlimited, or not told. */
+  readonly validFrom?: string | null;
+  readonly validTo?: string | null;
 }
 
 export type RetrievalState = 'found' | 'none' | 'unavailable' | 'notPermitted';
@@ -188,6 +191,10 @@ export interface HandedOut {
   readonly originalSm3: string;
   readonly identifier: string | null;
   readonly type: string;
+  /** By which it is looked up where it has no identifier; null where it has one, or no number either. */
+  readonly number: string | null;
+  /** YYYYMMDD, or null when unlimited or not told. */
+  readonly validTo: string | null;
   readonly caseNo: string | null;
   readonly applicationNo: string | null;
   readonly at: Millis;

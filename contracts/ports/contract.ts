@@ -46,3 +46,9 @@ export interface Contracts {
   list(): readonly PublishedContract[];
   get(name: ContractName): PublishedContract | undefined;
 }
+
+/** The one way in which a body is kept: dots between names, width and case of numbers as its contract's formats say; every other text as it was written. */
+export interface BodyNormaliser {
+  /** Applied once, where a body comes in: what is checked, stored, mapped and compared is what it gives. Throws on an unknown contract. */
+  normalise(name: ContractName, body: Json): Json;
+}

@@ -48,7 +48,7 @@ export interface Material {
   readonly from: 'form' | 'upload' | 'certificate' | 'step';
   readonly required: boolean;
   readonly when?: Expression<boolean>;
-  /** Only for `certificate`. An upload under the same material code stands in where the source has none. */
+  /** Only for `certificate`. What is handed in under the same material code stands in where `uploadMayReplace` says so. */
   readonly certificate?: {
     readonly type: string;
     readonly title: Words;
@@ -59,6 +59,11 @@ export interface Material {
     readonly sources: readonly Party[];
     /** The business fields that this matter needs; no others leave the gateway. */
     readonly fields: readonly string[];
+    /**
+     * What something handed in may stand in for. `absent` (left out: this): a certificate that no source has on record, or whose sources cannot be asked.
+     * `invalid`: also one of which a source says that it is suspended, ended, outside its dates or somebody else's.
+     */
+    readonly uploadMayReplace?: 'absent' | 'invalid';
     /** Left out: `required`. */
     readonly whenDown?: WhenDown;
   };

@@ -44,6 +44,14 @@ export interface UseCode {
   readonly expiresAt: Millis;
 }
 
+/**
+ * Whether a source has said no of a certificate: it is suspended, ended or outside its dates, or somebody else's. Not to be confused with "none is on record",
+ * or with a source that cannot be asked or does not let us look.
+ */
+export function isNegative({ state, reason }: Pick<Retrieved, 'state' | 'reason'>): boolean {
+  return (state === 'none' && reason?.code === 'notValid') || (state !== 'found' && reason?.code === 'holderMismatch');
+}
+
 export interface RetrievalRequest {
   /** Left out: everybody whose certificates the matter needs; the matter must be known then, by its case or by `form`. */
   readonly holders?: readonly Holder[];
@@ -52,6 +60,8 @@ export interface RetrievalRequest {
   readonly purpose: Purpose;
   /** The matter, where whoever asks has it at hand: then its case is not looked up. */
   readonly facts?: Facts;
+  /** `facts` are those of a correction that has passed its checks, and stand in the place of those of its case. */
+  readonly correction?: true;
   readonly hints: JsonObject;
   /** Also a use code for the file. */
   readonly wantsFile?: boolean;
@@ -110,7 +120,10 @@ export interface Documents {
 
 /** What is known of a certificate that somebody shows. No name, no number: whoever asks has them on the paper. */
 export interface Verification {
-  /** `unavailable`: it is not ours, and who keeps it cannot be asked now. */
+  /**
+   * `valid`: one who keeps it says so now, and nobody who may know better is away. `unknown`: nobody, ourselves included, has it. `unavailable`: what it is now is
+   * not confirmed, since a keeper cannot be asked, or none has it on record; `asOf`, `state` and `source` then say what is known, and up to when.
+   */
   readonly verdict: 'valid' | 'invalid' | 'unknown' | 'unavailable';
   readonly state: CertificateState | null;
   readonly type: string | null;
@@ -118,6 +131,9 @@ export interface Verification {
   /** Who said so: a party, or `register` and `handedOut` for what we know ourselves. */
   readonly source: Party | null;
   readonly reason: Reason | null;
+  /** Up to when the verdict is known; null: now, by everybody who could say something against it, or nothing is known. */
+  readonly asOf: Millis | null;
+  /** `sourceAway`: somebody says that it is valid, but another who may know better cannot be asked now. */
   readonly warnings: readonly string[];
   readonly ledgerId: string;
 }

@@ -1,3 +1,4 @@
+import { withComparableDots } from '../../contracts/characters.ts';
 import { comparableIdNo } from '../../contracts/identifiers.ts';
 import type { CaseRecord } from '../../contracts/ports/case.ts';
 import type { Holder } from '../../contracts/ports/certificate.ts';
@@ -59,13 +60,10 @@ export async function wantedBy(
   return { wanted: wanted.flat(), unclear };
 }
 
-/** The dot between the parts of a name, as keyboards of all kinds write it. */
-const DOTS = /[.•‧∙⋅・]/g;
-
 /** Full-width or half-width, with or without spaces, in either case: for comparing, never for showing. */
 export const comparable = (text: string): string => text.normalize('NFKC').replaceAll(/\s/g, '').toUpperCase();
 
-export const comparableName = (name: string): string => comparable(name).replaceAll(DOTS, '·');
+export const comparableName = (name: string): string => withComparableDots(comparable(withComparableDots(name)));
 
 /** By number, as both may write it; a name alone proves nothing, and a differing one is somebody else. */
 export function sameHolder(theirs: Holder, ours: Holder): boolean {

@@ -52,6 +52,7 @@ export async function search(
   const { holder, type } = query;
   const tried: Tried[] = [];
   let couldNot: Reason | undefined;
+  let somebodyElses: Reason | undefined;
   let denied: Reason | undefined;
   for (const name of order) {
     const source = sources.get(name);
@@ -79,11 +80,11 @@ export async function search(
       if (first !== undefined) {
         // An answer: a library further down may not have heard yet that it was suspended.
         note('notValid');
-        return { state: 'none', reason: notValid(first), tried };
+        return { state: 'none', reason: notValid(first, now), tried };
       }
       if (theirs.length < certificates.length) {
         note('holderMismatch');
-        couldNot ??= { code: 'holderMismatch', ...WORDS.holderMismatch };
+        somebodyElses = { code: 'holderMismatch', ...WORDS.holderMismatch };
       } else note('none');
     } catch (error) {
       const { kind, reason } = Fault.from(error);
@@ -102,6 +103,8 @@ export async function search(
       else log.warn('a certificate source could not be asked', fields);
     }
   }
+  // An answer all the same, whatever keeps the others from answering: it is told before their absence.
+  if (somebodyElses !== undefined) return { state: 'unavailable', reason: somebodyElses, tried };
   if (couldNot !== undefined) return { state: 'unavailable', reason: couldNot, tried };
   if (denied !== undefined) return { state: 'notPermitted', reason: denied, tried };
   return { state: 'none', reason: { code: 'noData', ...WORDS.noData }, tried };

@@ -205,6 +205,10 @@ describe('ordered sources', () => {
         { name: '阿依努尔·样例', idType: '111', idNo: ZHANG.idNo },
         { name: '阿依努尔•样例', idType: '111', idNo: ZHANG.idNo },
       ],
+      ...['・', '‧', '･', '∙', '⋅', '．', '.', '﹒'].map((dot): [Holder, Holder] => [
+        { name: '阿依努尔·样例', idType: '111', idNo: ZHANG.idNo },
+        { name: `阿依努尔${dot}样例`, idType: '111', idNo: ZHANG.idNo },
+      ]),
       [
         { name: 'Smith Ann', idType: '414', idNo: 'E12345678' },
         { name: 'ＳＭＩＴＨ　ＡＮＮ', idType: '414', idNo: 'e12345678' },

@@ -130,7 +130,7 @@ export function makeCertificates(parts: CertificateParts): Certificates & { forg
   };
 
   /** What is known of the matter, looked up once. A refusal stands for all that is asked. */
-  async function groundOf({ purpose, facts, appKey }: RetrievalRequest): Promise<Ground | Refusal> {
+  async function groundOf({ purpose, facts, correction, appKey }: RetrievalRequest): Promise<Ground | Refusal> {
     if (!complete(purpose)) return 'noPurpose';
     const { caseNo, applicationNo, mandateId, itemCode } = purpose;
     const record =
@@ -143,7 +143,7 @@ export function makeCertificates(parts: CertificateParts): Certificates & { forg
     if (caseNo !== undefined && record?.appKey !== appKey) return 'caseUnknown';
     if (record?.state === 'WITHDRAWN') return 'caseWithdrawn';
     if (record !== undefined && record.submission.itemCode !== item.code) return 'otherItem';
-    const known = record === undefined ? facts : factsOf(record);
+    const known = record === undefined || correction === true ? facts : factsOf(record);
     const mandate = mandateId === undefined ? undefined : await parts.mandates.mandate(mandateId);
     const about = known === undefined ? undefined : await wantedBy(item, known);
     if (about !== undefined && about.unclear.length > 0)

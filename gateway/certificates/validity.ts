@@ -1,9 +1,9 @@
 import { checkCertificateIdentifier } from '../../contracts/identifiers.ts';
-import type { Certificate } from '../../contracts/ports/certificate.ts';
-import type { Millis, Reason } from '../../contracts/ports/envelope.ts';
+import { localDay } from '../../contracts/local-time.ts';
+import type { Certificate, CertificateState } from '../../contracts/ports/certificate.ts';
+import type { Millis, Reason, Words } from '../../contracts/ports/envelope.ts';
 
-const OFFSET = 8 * 3_600_000;
-const day = (at: Millis): string => new Date(at + OFFSET).toISOString().slice(0, 10).replaceAll('-', '');
+const day = (at: Millis): string => localDay(at).replaceAll('-', '');
 
 type Dated = Pick<Certificate, 'state' | 'validFrom' | 'validTo'>;
 
@@ -20,14 +20,31 @@ export function validForMs({ validTo }: Dated, now: Millis): number {
   return Number.isNaN(ends) ? 0 : ends - now;
 }
 
-export function notValid({ state }: Dated): Reason {
+/** GB/T 36903. */
+const STATES: { readonly [state in CertificateState]: Words } = {
+  '01': { zh: '有效', en: 'valid' },
+  '02': { zh: '暂扣', en: 'suspended' },
+  '03': { zh: '撤销', en: 'revoked' },
+  '04': { zh: '注销', en: 'cancelled' },
+  '05': { zh: '失效', en: 'no longer in force' },
+  '06': { zh: '办理转出', en: 'moved to another place' },
+  '07': { zh: '吊销', en: 'taken away' },
+  '99': { zh: '其他', en: 'none that can be used' },
+};
+
+/** Why a certificate that is not `usable` is not, in words. */
+export function notValid({ state, validTo }: Dated, now: Millis): Reason {
+  const ended = validTo !== null && validTo < day(now);
+  if (state === '01') {
+    return ended
+      ? { code: 'notValid', zh: '证照已过有效期', en: 'the certificate has run out' }
+      : { code: 'notValid', zh: '证照尚未生效', en: 'the certificate is not valid yet' };
+  }
+  const { zh, en } = STATES[state];
   return {
     code: 'notValid',
-    zh: state === '01' ? '证照不在有效期内' : `证照状态为 ${state}，不可使用`,
-    en:
-      state === '01'
-        ? 'the certificate is outside its dates'
-        : `the certificate has the state ${state} and cannot be used`,
+    zh: `证照状态为“${zh}”（${state}），不可使用`,
+    en: `the certificate is ${en} (state ${state}) and cannot be used`,
   };
 }
 

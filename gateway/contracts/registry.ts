@@ -1,5 +1,6 @@
 import { type Check, SchemaError, schemaCompiler } from '../../contracts/compile.ts';
-import type { Contracts, PublishedContract } from '../../contracts/ports/contract.ts';
+import { compileNormaliser, type Normalise } from '../../contracts/normalise.ts';
+import type { BodyNormaliser, Contracts, PublishedContract } from '../../contracts/ports/contract.ts';
 import type { ContractName, JsonObject } from '../../contracts/ports/envelope.ts';
 import { everyPart } from '../../contracts/references.ts';
 
@@ -8,7 +9,7 @@ import { everyPart } from '../../contracts/references.ts';
  *
  * @throws SchemaError for a schema that cannot be used, a name given twice, a reference to what is not published, or references in a circle
  */
-export function makeContracts(published: readonly PublishedContract[]): Contracts {
+export function makeContracts(published: readonly PublishedContract[]): Contracts & BodyNormaliser {
   const byName = new Map<ContractName, PublishedContract>();
   for (const contract of published) {
     if (byName.has(contract.name)) throw new SchemaError(contract.name, 'published twice');
@@ -16,7 +17,8 @@ export function makeContracts(published: readonly PublishedContract[]): Contract
   }
   const contracts = [...byName.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
   refuseCircles(byName);
-  const compile = schemaCompiler({ schemas: contracts.map(({ schema }) => schema) });
+  const schemas = contracts.map(({ schema }) => schema);
+  const compile = schemaCompiler({ schemas });
   const checks = new Map<ContractName, Check>();
   const failures: SchemaError[] = [];
   for (const { name, schema } of contracts) {
@@ -33,6 +35,9 @@ export function makeContracts(published: readonly PublishedContract[]): Contract
     first.message = failures.map(({ message }) => message).join('\n');
     throw first;
   }
+  const normalisers = new Map<ContractName, Normalise>(
+    contracts.map(({ name, schema }) => [name, compileNormaliser(schema, schemas)]),
+  );
 
   return {
     has: (name) => byName.has(name),
@@ -40,6 +45,11 @@ export function makeContracts(published: readonly PublishedContract[]): Contract
       const check = checks.get(name);
       if (check === undefined) throw new Error(`contract ${name} is not published`);
       return check(body);
+    },
+    normalise(name, body) {
+      const normalise = normalisers.get(name);
+      if (normalise === undefined) throw new Error(`contract ${name} is not published`);
+      return normalise(body);
     },
     list: () => contracts,
     get: (name) => byName.get(name),

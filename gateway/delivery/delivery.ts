@@ -10,7 +10,7 @@ import type {
   Verdict,
 } from '../../contracts/ports/certificate.ts';
 import type { Clock } from '../../contracts/ports/clock.ts';
-import type { Contracts } from '../../contracts/ports/contract.ts';
+import type { BodyNormaliser, Contracts } from '../../contracts/ports/contract.ts';
 import type { Party } from '../../contracts/ports/envelope.ts';
 import { Fault } from '../../contracts/ports/fault.ts';
 import type { Logger } from '../../contracts/ports/logger.ts';
@@ -32,7 +32,7 @@ export interface DeliveryParts {
   readonly store: Store;
   readonly bus: Bus;
   readonly routing: Routing;
-  readonly contracts: Contracts;
+  readonly contracts: Contracts & BodyNormaliser;
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
@@ -63,7 +63,7 @@ export interface CertificateSource {
 }
 
 export interface Delivery {
-  /** From now on its lane is worked on. Replaces an earlier connection of the same party. */
+  /** From now on its lane is worked on. Replaces an earlier connection of the same party. When it rejects, the adapter is still the caller's to close. */
   connect(connected: Connected): Promise<void>;
   disconnect(party: Party): Promise<void>;
   party(party: Party): LiveParty | undefined;
@@ -169,7 +169,11 @@ export function makeDelivery(parts: DeliveryParts): Delivery {
       await disconnect(facts.party);
       const guard = new Guard({ facts, clock, log, metrics, shared: store, bus, node });
       const source = certificateSource(facts, adapter, guard);
-      const subscription = await bus.subscribe(facts.party, dispatch, { concurrency: facts.terms.concurrency });
+      const { concurrency } = facts.terms;
+      const subscription = await bus.subscribe(facts.party, dispatch, { concurrency }).catch(async (error: unknown) => {
+        await guard.close();
+        throw error;
+      });
       live.set(facts.party, { facts, adapter, guard, subscription, source });
       relay.wake([facts.party]);
     },

@@ -1,12 +1,13 @@
-import type { Accept } from '../../contracts/ports/adapter.ts';
+import type { Accept, TextLimit } from '../../contracts/ports/adapter.ts';
 import type { CertificateChange } from '../../contracts/ports/certificate.ts';
 import type { Clock } from '../../contracts/ports/clock.ts';
-import { type Contracts, Unfit } from '../../contracts/ports/contract.ts';
-import type { JsonObject, Party } from '../../contracts/ports/envelope.ts';
+import { type BodyNormaliser, type Contracts, type Problem, Unfit } from '../../contracts/ports/contract.ts';
+import type { Json, JsonObject, Party, Words } from '../../contracts/ports/envelope.ts';
 import { FAULT_POLICY, Fault } from '../../contracts/ports/fault.ts';
 import type { Logger } from '../../contracts/ports/logger.ts';
 import type { Departments, DepartmentView } from '../../contracts/ports/services.ts';
 import type { CaseReads, LaneState } from '../../contracts/ports/store.ts';
+import { limitProblems, valuesAt } from '../../contracts/text-limits.ts';
 import type { LiveParty } from './party.ts';
 
 export interface DepartmentsParts {
@@ -17,7 +18,7 @@ export interface DepartmentsParts {
   readonly accept: (party: Party) => Accept;
   /** What a party pushed about certificates. */
   readonly changed: (party: Party, change: CertificateChange) => Promise<void>;
-  readonly contracts: Contracts;
+  readonly contracts: Contracts & BodyNormaliser;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -53,7 +54,7 @@ export function makeDepartments(parts: DepartmentsParts): Departments {
       return view(found, lanes);
     },
 
-    async query(name, queryName, body, traceparent) {
+    async query(name, queryName, sent, traceparent) {
       const { facts, adapter, guard } = live(name);
       const asked = facts.queries.find((each) => each.name === queryName);
       const { query } = adapter;
@@ -64,7 +65,10 @@ export function makeDepartments(parts: DepartmentsParts): Departments {
           en: `this department answers: ${known.join(', ') || 'no queries'}`,
         });
       }
-      const problems = contracts.problems(asked.request, body);
+      const body = contracts.normalise(asked.request, sent);
+      const wrong = contracts.problems(asked.request, body);
+      // A text that their system cannot hold is the caller's to mend, and would be no answer of theirs.
+      const problems = wrong.length > 0 ? wrong : beyondLimits(asked.limits ?? [], body, facts.title);
       if (problems.length > 0)
         throw new Unfit(
           422,
@@ -153,6 +157,16 @@ function withinTime<T>(clock: Clock, run: (signal: AbortSignal) => Promise<T>): 
         stopLast();
       });
   });
+}
+
+/** Each place once: two calls of a question may send the same text. */
+function beyondLimits(limits: readonly TextLimit[], body: Json, title: Words): readonly Problem[] {
+  const problems = limits.flatMap((limit) =>
+    valuesAt(body, limit.pointer).flatMap(({ pointer, value }) =>
+      typeof value === 'string' ? limitProblems(limit, value, pointer, title) : [],
+    ),
+  );
+  return [...new Map(problems.map((problem) => [`${problem.pointer} ${problem.code}`, problem])).values()];
 }
 
 function view({ facts, guard }: LiveParty, lanes: readonly LaneState[]): DepartmentView {

@@ -1,3 +1,4 @@
+import { countOf } from '../../contracts/count.ts';
 import type { Terms } from '../../contracts/ports/adapter.ts';
 import type { Millis } from '../../contracts/ports/envelope.ts';
 import { FAULT_POLICY, Fault } from '../../contracts/ports/fault.ts';
@@ -80,7 +81,7 @@ function waitedTooLong(fault: Fault, { attempts, inDoubt }: Circumstances): Next
     reason: {
       code,
       zh: `等待期限已到，共尝试 ${tried} 次仍未成功，请人工处理：${zh}`,
-      en: `waited for as long as the case allows, tried ${tried} ${tried === 1 ? 'time' : 'times'}; the last time: ${en}`,
+      en: `waited for as long as the case allows, tried ${countOf(tried, 'time')}; the last time: ${en}`,
     },
     maybeArrived: inDoubt || fault.maybeArrived,
     cause: fault,

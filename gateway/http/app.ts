@@ -3,11 +3,13 @@ import express, { type Express, type Response } from 'express';
 import helmet from 'helmet';
 import type { App } from '../../config/settings.ts';
 import { type Check, schemaCompiler } from '../../contracts/compile.ts';
-import { type Contracts, Unfit } from '../../contracts/ports/contract.ts';
+import { compileNormaliser, type Normalise } from '../../contracts/normalise.ts';
+import { type BodyNormaliser, type Contracts, Unfit } from '../../contracts/ports/contract.ts';
 import type { Json } from '../../contracts/ports/envelope.ts';
 import type { Logger } from '../../contracts/ports/logger.ts';
 import type { Departments } from '../../contracts/ports/services.ts';
 import type { Nonces } from '../../contracts/ports/store.ts';
+import { declaredNames } from '../../contracts/references.ts';
 import { allowed, bytesOf, claimed, proved } from './authenticate.ts';
 import { readJson } from './body.ts';
 import { callbackRoutes } from './callbacks.ts';
@@ -27,12 +29,12 @@ import { notFound, tellProblem, unfit } from './problems.ts';
 import { addressLimit, appLimit, refusalLimit } from './rate.ts';
 import { rawRequest, sendRaw } from './raw.ts';
 import type { Answered, Handler, Locals, Page, Params, RawRoute, Route, SchemaRef, SignedRoute } from './route.ts';
-import { schemaDocuments } from './schemas.ts';
+import { SCHEMAS, type SchemaName, schemaDocuments } from './schemas.ts';
 import { traceparentOf } from './traceparent.ts';
 
 export interface AppParts extends CaseParts, CertificateParts, DocumentParts, LedgerParts, MandateParts, HealthParts {
   readonly departments: Departments;
-  readonly contracts: Contracts;
+  readonly contracts: Contracts & BodyNormaliser;
   readonly nonces: Nonces;
   readonly apps: readonly App[];
   readonly log: Logger;
@@ -68,6 +70,7 @@ export function makeApp(parts: AppParts): Express {
     ...healthRoutes(parts),
   ];
   const compile = schemaCompiler({ schemas: schemaDocuments });
+  const known = declaredNames([...schemaDocuments, ...parts.contracts.list().map(({ schema }) => schema)]);
   const signed = [
     refusalLimit(clock),
     claimed(parts.apps, clock),
@@ -82,12 +85,19 @@ export function makeApp(parts: AppParts): Express {
     return (body) => parts.contracts.problems(schema, body as Json);
   }
 
+  function normaliserOf(schema: SchemaRef): Normalise {
+    if (!schema.includes('@')) return compileNormaliser(SCHEMAS[schema as SchemaName], schemaDocuments);
+    return (body) => parts.contracts.normalise(schema, body);
+  }
+
   function steps(route: Route | Page): readonly Handler[] {
     if (route.access === 'open') return [answerOpen(route as Page)];
     if (route.access === 'manifest') return [...raw, answerRaw(route as RawRoute)];
     const { access, body } = route as SignedRoute;
-    const check = body?.schema === undefined || body.checkedBehind ? nothingWrong : checkOf(body.schema);
-    return [...signed, allowed(access), answerSigned(route as SignedRoute, check)];
+    if (body?.schema === undefined || body.checkedBehind)
+      return [...signed, allowed(access), answerSigned(route as SignedRoute, known, asSent, nothingWrong)];
+    const read = normaliserOf(body.schema);
+    return [...signed, allowed(access), answerSigned(route as SignedRoute, known, read, checkOf(body.schema))];
   }
 
   const app = express();
@@ -120,6 +130,7 @@ export function makeApp(parts: AppParts): Express {
   return app;
 }
 
+const asSent: Normalise = (body) => body;
 const nothingWrong: Check = () => [];
 
 function begins({ metrics, log }: Pick<AppParts, 'metrics' | 'log'>): Handler {
@@ -172,13 +183,13 @@ function otherMethods(methods: readonly string[]): Handler {
   };
 }
 
-function answerSigned(route: SignedRoute, check: Check): Handler {
+function answerSigned(route: SignedRoute, known: ReadonlySet<string>, normalise: Normalise, check: Check): Handler {
   return async (request, response) => {
     const { claim, traceparent } = response.locals;
     if (claim === undefined) throw new Error('a signed route is answered after its claim is proved');
     let body: Json = null;
     if (route.body !== undefined) {
-      body = readJson(bytesOf(request.body), request.headers['content-type']);
+      body = normalise(readJson(bytesOf(request.body), request.headers['content-type'], known));
       const problems = check(body);
       if (problems.length > 0) throw unfit(problems);
     }

@@ -71,8 +71,7 @@ describe('who may call', () => {
     for (const off of [-300_001, 300_001, 9e11]) {
       const { code, en, zh } = await refused({ timestamp: String(now + off) });
       assert.equal(code, 'clockOff');
-      assert.match(en, new RegExp(`2026-11-23T09:00:00.000\\+08:00 \\(${now}\\)`));
-      assert.match(zh, new RegExp(String(now)));
+      for (const words of [en, zh]) assert.match(words, /2026-11-23T09:00:00\.000\+08:00$/);
     }
     for (const off of [-300_000, 300_000]) {
       assert.equal((await api.call('GET', '/v1/items', { timestamp: String(now + off) })).status, 200);

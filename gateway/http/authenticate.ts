@@ -53,8 +53,8 @@ export function claimed(apps: readonly App[], clock: Clock): Handler {
     if (Math.abs(now - Number(timestamp)) > CLOCK_WINDOW_MS) {
       throw refused(
         'clockOff',
-        `时间戳与服务器时间相差超过五分钟；服务器时间 ${iso(now)}（${now}）`,
-        `the timestamp is more than five minutes from our time, ${iso(now)} (${now})`,
+        `时间戳与服务器时间相差超过五分钟；服务器时间 ${iso(now)}`,
+        `the timestamp is more than five minutes from our time, ${iso(now)}`,
       );
     }
     const method = header('X-Signature-Method') ?? 'HMAC-SHA256';

@@ -64,6 +64,20 @@ describe('a JSON body', () => {
     for (const text of ['{"a":["\\ud800"]}', '{"\\udc00x":1}', '["a\\u0000b"]']) {
       assert.equal(refused(Buffer.from(text)).code, 'character');
     }
+    const bytes = Buffer.from('{"form":{"buyers":[{"name":"张\\ud842样"},{"秘":{"name":"\\u0000"}}]}}');
+    assert.throws(
+      () => readJson(bytes, TYPE, new Set(['form', 'buyers', 'name'])),
+      (error) => {
+        assert.ok(error instanceof Unfit);
+        assert.deepEqual(
+          error.problems.map(({ pointer }) => pointer),
+          ['/form/buyers/0/name', '/form/buyers/1'],
+        );
+        assert.match(error.problems[0]?.zh ?? '', /第 2 个字符 U\+D842/);
+        assert.match(error.problems[1]?.en ?? '', /character 1 is U\+0000/);
+        return true;
+      },
+    );
     assert.deepEqual(readJson(Buffer.from('["\\ud842\\udfb7","\\\\u0000"]'), TYPE), ['𠮷', '\\u0000']);
   });
 

@@ -1,4 +1,5 @@
-import { Unfit } from '../../contracts/ports/contract.ts';
+import { placesOf } from '../../contracts/characters.ts';
+import { type Problem, Unfit } from '../../contracts/ports/contract.ts';
 import type { Json } from '../../contracts/ports/envelope.ts';
 
 /** Levels of `[` and `{`; deeper than any form is, and far from what would exhaust a recursive reader behind us. */
@@ -10,8 +11,14 @@ const CHARSET = /;[ \t]*charset[ \t]*=[ \t]*"?([^\s;"]*)/i;
 /**
  * A caller's JSON, from its bytes.
  * Throws `Unfit` 415 for another content type, 400 for what is not UTF-8 or not JSON: where it broke, never what stood there.
+ *
+ * @param known names of fields that may be shown; any other may be somebody's data
  */
-export function readJson(bytes: Uint8Array, contentType: string | undefined): Json {
+export function readJson(
+  bytes: Uint8Array,
+  contentType: string | undefined,
+  known: ReadonlySet<string> = new Set(),
+): Json {
   checkType(contentType);
   if (bytes.length === 0) throw unreadable('bodyMissing', '缺少请求体', 'the body is missing');
   const text = decoded(bytes);
@@ -24,7 +31,7 @@ export function readJson(bytes: Uint8Array, contentType: string | undefined): Js
   }
   const value = parsed(text);
   // Only an escape can bring these in: the text itself is well-formed UTF-8 and JSON.
-  if (/\\u(?:d[89a-f]|0000)/i.test(text)) refuseUnstorable(value);
+  if (/\\u(?:d[89a-f]|0000)/i.test(text)) refuseUnstorable(value, known);
   return value;
 }
 
@@ -129,23 +136,41 @@ export function brokenAt(text: string): number {
   }
 }
 
-/** Half of a surrogate pair, or NUL, cannot be encoded, or not be stored, everywhere a case goes. */
-function refuseUnstorable(value: Json): void {
-  if (typeof value === 'string') {
-    if (!value.isWellFormed() || value.includes('\0')) {
-      throw unreadable(
-        'character',
-        '请求体含有无法存储的字符（\\u0000 或不成对的代理项）',
-        'the body has a character that cannot be stored (\\u0000 or half a surrogate pair)',
-      );
+/** More are not mended one by one. */
+const MOST_PLACES = 20;
+
+/** Half of a surrogate pair, or NUL, cannot be encoded, or not be stored, everywhere a case goes: each is told with its place. */
+function refuseUnstorable(body: Json, known: ReadonlySet<string>): void {
+  const problems: Problem[] = [];
+  const look = (text: string, pointer: string): void => {
+    if (problems.length >= MOST_PLACES || (text.isWellFormed() && !text.includes('\0'))) return;
+    const places = placesOf(text, (one) => one === '\0' || !one.isWellFormed()).slice(0, MOST_PLACES);
+    problems.push({
+      pointer,
+      code: 'character',
+      zh: `含有无法存储的字符：${places.map(({ at, codePoint }) => `第 ${at} 个字符 ${codePoint}`).join('、')}`,
+      en: `holds characters that cannot be stored: ${places.map(({ at, codePoint }) => `character ${at} is ${codePoint}`).join(', ')}`,
+    });
+  };
+  const see = (value: Json, pointer: string, shown: boolean): void => {
+    if (typeof value === 'string') look(value, pointer);
+    else if (Array.isArray(value))
+      for (const [at, one] of value.entries()) see(one, shown ? `${pointer}/${at}` : pointer, shown);
+    else if (value !== null && typeof value === 'object') {
+      for (const [name, member] of Object.entries(value)) {
+        look(name, pointer);
+        const inside = shown && known.has(name);
+        see(member, inside ? `${pointer}/${name.replaceAll('~', '~0').replaceAll('/', '~1')}` : pointer, inside);
+      }
     }
-  } else if (Array.isArray(value)) value.forEach(refuseUnstorable);
-  else if (value !== null && typeof value === 'object') {
-    for (const [key, member] of Object.entries(value)) {
-      refuseUnstorable(key);
-      refuseUnstorable(member);
-    }
-  }
+  };
+  see(body, '', true);
+  if (problems.length === 0) return;
+  const words = {
+    zh: '请求体含有无法存储的字符（\\u0000 或不成对的代理项）',
+    en: 'the body has a character that cannot be stored (\\u0000 or half a surrogate pair)',
+  };
+  throw new Unfit(400, 'character', words, problems);
 }
 
 function unreadable(code: string, zh: string, en: string): Unfit {

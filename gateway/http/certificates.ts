@@ -1,6 +1,6 @@
 import type { Holder, Purpose } from '../../contracts/ports/certificate.ts';
 import type { Clock } from '../../contracts/ports/clock.ts';
-import type { Contracts, Problem } from '../../contracts/ports/contract.ts';
+import type { BodyNormaliser, Contracts, Problem } from '../../contracts/ports/contract.ts';
 import type { JsonObject } from '../../contracts/ports/envelope.ts';
 import type { Catalogue, Facts } from '../../contracts/ports/item.ts';
 import type { Certificates, RetrievalRequest } from '../../contracts/ports/retrieval.ts';
@@ -12,7 +12,7 @@ import { retrievalView } from './views.ts';
 export interface CertificateParts {
   readonly certificates: Certificates;
   readonly catalogue: Catalogue;
-  readonly contracts: Contracts;
+  readonly contracts: Contracts & BodyNormaliser;
   readonly clock: Clock;
   readonly limits: { readonly certificateTimeMs: number };
 }
@@ -41,6 +41,15 @@ export function certificateRoutes({
   clock,
   limits,
 }: CertificateParts): readonly SignedRoute[] {
+  /** The form under its item's contract, which that of the retrieval does not know. */
+  function withForm(asked: Retrieval): Retrieval {
+    const { form, purpose } = (asked ?? {}) as Partial<Retrieval>;
+    const itemCode: unknown = purpose?.itemCode;
+    const item = typeof itemCode === 'string' ? catalogue.get(itemCode) : undefined;
+    if (form === undefined || item === undefined) return asked;
+    return { ...asked, form: contracts.normalise(item.form, form) as JsonObject };
+  }
+
   /** The matter as the form shows it, before there is a case. */
   function factsOf({ form, purpose, channel }: Retrieval, caller: Caller): Facts | undefined {
     if (form === undefined) return undefined;
@@ -114,8 +123,9 @@ export function certificateRoutes({
       },
       body: { schema: 'certificate.retrieve@1', checkedBehind: true },
       replies: { 200: { words: { zh: '逐证结果', en: 'One result for each' }, schema: 'certificate.retrieved@1' } },
-      async handle({ caller, body, traceparent }) {
-        const asked = body as unknown as Retrieval;
+      async handle({ caller, body: sent, traceparent }) {
+        const body = contracts.normalise('certificate.retrieve@1', sent);
+        const asked = withForm(body as unknown as Retrieval);
         const problems = [...contracts.problems('certificate.retrieve@1', body)];
         if (problems.length > 0) return refused(asked, problems, caller, traceparent);
         const { itemCode, purpose } = asked;

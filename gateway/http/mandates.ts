@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { countOf } from '../../contracts/count.ts';
 import { maskHolder } from '../../contracts/mask.ts';
 import type { Holder, Mandate, Mandates, Purpose } from '../../contracts/ports/certificate.ts';
 import type { Clock } from '../../contracts/ports/clock.ts';
@@ -86,7 +87,10 @@ export function mandateRoutes({ mandates, catalogue, holderHash, clock }: Mandat
         const until = Date.parse(asked.until);
         const problems = wrong(asked, from, until);
         if (problems.length > 0) {
-          const words = { zh: `授权有 ${problems.length} 处需要更正`, en: `${problems.length} things to mend` };
+          const words = {
+            zh: `授权有 ${problems.length} 处需要更正`,
+            en: `${countOf(problems.length, 'thing')} to mend`,
+          };
           throw new Unfit(422, 'unfit', words, problems);
         }
         const mandate: Mandate = {

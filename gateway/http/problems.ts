@@ -1,5 +1,6 @@
 import { STATUS_CODES } from 'node:http';
 import type { ErrorRequestHandler } from 'express';
+import { countOf } from '../../contracts/count.ts';
 import { type Problem, Unfit } from '../../contracts/ports/contract.ts';
 import type { Logger } from '../../contracts/ports/logger.ts';
 import type { Locals } from './route.ts';
@@ -65,7 +66,7 @@ function foreseen(error: unknown): Unfit | undefined {
     const bytes = code === 413 && typeof limit === 'number' ? limit : undefined;
     return new Unfit(code, name, {
       zh: bytes === undefined ? zh : `${zh}（${bytes} 字节）`,
-      en: bytes === undefined ? en : `${en} of ${bytes} bytes`,
+      en: bytes === undefined ? en : `${en} of ${countOf(bytes, 'byte')}`,
     });
   }
   if (error instanceof URIError) {
@@ -116,7 +117,7 @@ export function tellProblem(
 export function unfit(problems: readonly Problem[]): Unfit {
   const words = {
     zh: `请求有 ${problems.length} 处需要更正`,
-    en: `${problems.length} things to mend, all told at once`,
+    en: `${countOf(problems.length, 'thing')} to mend, all told at once`,
   };
   return new Unfit(422, 'unfit', words, problems);
 }

@@ -344,6 +344,7 @@ const COMPONENTS = {
     identifier: orNull(text),
     source: orNull(text),
     reason: orNull(ref('Reason')),
+    asOf: orNull(time),
     warnings: texts,
     ledgerId: text,
   }),

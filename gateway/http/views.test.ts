@@ -270,6 +270,7 @@ const verification = {
   identifier: certificate.identifier,
   source: 'tea-office',
   reason: { code: 'invalid', ...words('不可使用', 'not to be used') },
+  asOf: AT,
   warnings: ['vendorCheck'],
   ledgerId: 'L3',
   ...inner,
@@ -312,7 +313,7 @@ const event = {
   party: 'tea-office',
   stepNo: '01',
   reason: busy,
-  detail: { attempt: 2 },
+  detail: { attempt: 2, fault: 'busy', until: AT },
   ...inner,
 } as const;
 const kept = {

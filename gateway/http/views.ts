@@ -157,9 +157,15 @@ function attached({ material, stepNo, holder, certificate }: CaseRecord['certifi
   return { material, stepNo: stepNo ?? null, type, title, state, identifier, holder: person(holder, sight) };
 }
 
+/** Names under which `detail` of an event has a time, `Millis` as everywhere inside. */
+const TIME_NAME = /^(?:at|until|since|notBefore|before)$|(?:At|Until|Since|By)$/;
+
 /** Events hold no personal value. */
 export function eventView({ at, kind, party, stepNo, reason: why, detail }: CaseEvent) {
-  return { at: iso(at), kind, party, stepNo, reason: reason(why), detail };
+  const shown = Object.entries(detail).map(([name, value]) =>
+    typeof value === 'number' && TIME_NAME.test(name) ? [name, iso(value)] : [name, value],
+  );
+  return { at: iso(at), kind, party, stepNo, reason: reason(why), detail: Object.fromEntries(shown) as JsonObject };
 }
 
 const breaker = ({ state, until }: { state: BreakerState; until: Millis | null }) => ({
@@ -358,6 +364,7 @@ export function verificationView(of: Verification) {
     identifier: of.identifier,
     source: of.source,
     reason: of.reason && reason(of.reason),
+    asOf: of.asOf === null ? null : iso(of.asOf),
     warnings: of.warnings,
     ledgerId: of.ledgerId,
   };

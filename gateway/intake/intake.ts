@@ -1,32 +1,52 @@
 import { randomInt } from 'node:crypto';
-import type { Advance, CaseRecord, Change, Deadline, Step, Submission } from '../../contracts/ports/case.ts';
+import { countOf } from '../../contracts/count.ts';
+import type { Advance, CaseRecord, Change, Deadline, Step, Submission, Supplied } from '../../contracts/ports/case.ts';
 import type { Clock } from '../../contracts/ports/clock.ts';
-import { type Contracts, type Problem, Unfit } from '../../contracts/ports/contract.ts';
+import { type BodyNormaliser, type Contracts, type Problem, Unfit } from '../../contracts/ports/contract.ts';
 import type { Json, JsonObject, Millis, Party, Reason } from '../../contracts/ports/envelope.ts';
-import { type Catalogue, type Item, ItemUnusable, itemOfCase, type TimeLimit } from '../../contracts/ports/item.ts';
+import {
+  type Catalogue,
+  type Facts,
+  type Item,
+  ItemUnusable,
+  itemOfCase,
+  type TimeLimit,
+} from '../../contracts/ports/item.ts';
 import type { Logger } from '../../contracts/ports/logger.ts';
 import type { Metrics } from '../../contracts/ports/observe.ts';
 import type { Certificates } from '../../contracts/ports/retrieval.ts';
 import type { Caller, Intake } from '../../contracts/ports/services.ts';
 import type { CaseReads, CaseStore, DeskStore } from '../../contracts/ports/store.ts';
 import { bodyHash } from './canonical.ts';
-import { brokenRules, type Checked, check } from './check.ts';
-import { gather } from './materials.ts';
+import {
+  brokenRules,
+  type Checked,
+  type CheckLimits,
+  check,
+  formProblems,
+  isObject,
+  materialProblems,
+  rulesBrokenAnyway,
+} from './check.ts';
+import type { DepartmentLimits } from './limits.ts';
+import { type Gathering, gather, noLongerOwed } from './materials.ts';
 
 export interface IntakeParts {
   readonly catalogue: Catalogue;
-  readonly contracts: Contracts;
+  readonly contracts: Contracts & BodyNormaliser;
   readonly certificates: Certificates;
   readonly store: CaseStore & DeskStore & Pick<CaseReads, 'caseOf'>;
   readonly routing: {
     opened(record: CaseRecord): Promise<Change>;
-    supplied(submission: Submission, read: Submission): Advance;
+    supplied(submission: Submission, read: CaseRecord, supplied: Supplied): Advance;
     withdrawn(by: string, reason: string): Advance;
   };
   /** Working-day arithmetic of the county's calendar. */
   readonly deadline: (from: Millis, limit: TimeLimit) => Deadline;
   /** Whether a party takes envelopes now: an item whose blocking departments are not connected is not offered. */
   readonly connected: (party: Party) => boolean;
+  /** What the departments of an item cannot hold; left out where nothing is known of their systems. */
+  readonly limits?: DepartmentLimits;
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Pick<Metrics, 'accepted'>;
@@ -47,12 +67,25 @@ const CONFLICT = new Unfit(409, 'applicationConflict', {
  * together with its first envelopes in one transaction. `submit` resolves only after that transaction is on disk.
  */
 export function makeIntake(parts: IntakeParts): Intake {
-  const { catalogue, contracts, certificates, store, routing, clock, settings } = parts;
+  const { catalogue, contracts, certificates, store, routing, limits, clock, settings } = parts;
+  const limitsOf: CheckLimits = async (item, facts, wrong) => (await limits?.problems(item, facts, wrong)) ?? [];
 
-  async function checked(caller: Caller, submission: Json): Promise<Required<Checked>> {
-    const result = await check(submission, caller, catalogue, contracts, clock.now());
-    if (result.sound === undefined) throw unfit(result.problems);
+  async function checked(caller: Caller, submission: Json): Promise<Checked> {
+    const result = await check(submission, caller, catalogue, contracts, clock.now(), limitsOf);
+    if (result.sound === undefined) return result;
     return { problems: [...result.problems, ...notOffered(result.sound.item)], sound: result.sound };
+  }
+
+  /** The case of a submission sent before, whatever is asked of submissions since. */
+  async function acceptedBefore(caller: Caller, body: Json, { problems }: Checked, hash: string) {
+    const applicationNo = (body as { applicationNo?: unknown } | null)?.applicationNo;
+    if (typeof applicationNo !== 'string' || problems.some(({ pointer }) => pointer === '/applicationNo')) return;
+    const before = await store.byApplication(caller.appKey, applicationNo);
+    if (before === undefined) return;
+    if (before.bodyHash === hash) return before.record;
+    // What is wrong with another body is told with it, so that it is not sent a third time.
+    if (problems.length === 0) throw CONFLICT;
+    return undefined;
   }
 
   function notOffered(item: Item): readonly Problem[] {
@@ -70,15 +103,17 @@ export function makeIntake(parts: IntakeParts): Intake {
     ];
   }
 
+  const howToGather = (caller: Caller, traceparent: string): Gathering => ({
+    certificates,
+    timeLimitMs: settings.certificateTimeMs,
+    appKey: caller.appKey,
+    traceparent,
+    now: clock.now(),
+    deadline: parts.deadline,
+  });
+
   const gatherFor = (caller: Caller, { item, submission, facts }: Required<Checked>['sound'], traceparent: string) =>
-    gather(item, submission, facts, {
-      certificates,
-      timeLimitMs: settings.certificateTimeMs,
-      appKey: caller.appKey,
-      traceparent,
-      now: clock.now(),
-      deadline: parts.deadline,
-    });
+    gather(item, submission, facts, howToGather(caller, traceparent));
 
   async function ownCase(caller: Caller, caseNo: string): Promise<CaseRecord> {
     const record = await store.caseOf(caseNo);
@@ -88,49 +123,63 @@ export function makeIntake(parts: IntakeParts): Intake {
     return record;
   }
 
-  async function correctOnce(caller: Caller, caseNo: string, body: Json): Promise<CaseRecord> {
-    const problems = [...contracts.problems('case.correct@1', body)];
-    if (problems.length > 0) throw unfit(problems);
+  async function correctOnce(caller: Caller, caseNo: string, sent: Json): Promise<CaseRecord> {
     const record = await ownCase(caller, caseNo);
-    const supplement = body as { form?: JsonObject; materials?: JsonObject[] };
-    const submission: Submission = {
-      ...record.submission,
-      form: supplement.form ?? record.submission.form,
-      materials: [...record.submission.materials, ...(supplement.materials ?? [])],
-    };
     const item = await usable(itemOfCase(catalogue, record));
     if (!contracts.has(item.form)) throw unusable(new ItemUnusable(formGone(item.form)));
-    for (const problem of contracts.problems(item.form, submission.form))
-      problems.push({ ...problem, pointer: `/form${problem.pointer}` });
-    const { applicationNo, itemCode, channel, applicant, agent, form, materials } = submission;
-    const facts = {
-      case: { caseNo, applicationNo, itemCode, channel, acceptedAt: record.acceptedAt },
-      applicant,
-      agent: agent ?? null,
-      form,
-      materials,
-      certificates: record.certificates,
-      steps: {},
-    };
-    if (problems.length === 0) problems.push(...(await usable(brokenRules(item, facts))));
+    const body = contracts.normalise('case.correct@1', sent);
+    const problems = [...contracts.problems('case.correct@1', body)];
+    // No object, or one too large to be looked at.
+    if (problems.some(({ code, pointer }) => pointer === '' && code !== 'unknownField')) throw unfit(problems);
+    const supplement = (isObject(body) ? body : {}) as { form?: Json; materials?: Json };
+    const given = isObject(supplement.form) ? (contracts.normalise(item.form, supplement.form) as JsonObject) : null;
+    const brought = Array.isArray(supplement.materials) ? supplement.materials.filter(isObject) : [];
+    // A form that was accepted is not judged again by what is asked of forms since.
+    if (given !== null) problems.push(...formProblems(contracts, item, given));
+    const wrong = [...problems];
+    problems.push(...materialProblems(supplement.materials, item, clock.now(), problems));
+
+    const materials = [...record.submission.materials, ...brought];
+    const submission: Submission = { ...record.submission, form: given ?? record.submission.form, materials };
+    const before = factsOf(record, record.submission);
+    const facts = factsOf(record, submission);
+    const isSound = wrong.length === 0;
+    problems.push(
+      ...(isSound ? await usable(brokenRules(item, facts)) : await rulesBrokenAnyway(item, facts, wrong)),
+      ...(given === null
+        ? []
+        : await limitsOf(stillToSend(item, record), { ...facts, steps: endedSteps(record) }, wrong)),
+    );
+    // Where nothing is asked of the case, the store will say so; nobody's certificates are looked at for it.
+    const isAsked = record.owed.length > 0 || record.steps.some(({ state }) => state === 'CORRECTING');
+    const gathered =
+      isAsked && isSound
+        ? await gather(item, submission, facts, {
+            ...howToGather(caller, record.traceparent),
+            correction: { record, before, broughtNow: brought },
+          })
+        : undefined;
+    problems.push(...(gathered?.problems ?? []));
     if (problems.length > 0) throw unfit(problems);
-    return written(await store.changed(caseNo, routing.supplied(submission, record.submission)));
+    const noMore = await noLongerOwed(item, facts, record.owed);
+    const supplied = { brought, certificates: gathered?.certificates ?? [], owed: gathered?.owed ?? [], noMore };
+    return written(await store.changed(caseNo, routing.supplied(submission, record, supplied)));
   }
 
   return {
     async submit(caller, body, traceparent) {
-      const { problems, sound } = await checked(caller, body);
-      if (problems.length > 0) throw unfit(problems);
-      const { submission, item } = sound;
+      const result = await checked(caller, body);
+      // As sent: two ways of writing one name under one number are two submissions.
       const hash = bodyHash(body);
       // Asked before the certificates are fetched: a repeated submission is no purpose to fetch them again.
-      const before = await store.byApplication(caller.appKey, submission.applicationNo);
-      if (before !== undefined) {
-        if (before.bodyHash !== hash) throw CONFLICT;
-        return { record: before.record, seenBefore: true };
-      }
-      const gathered = await gatherFor(caller, sound, traceparent);
-      if (gathered.problems.length > 0) throw unfit(gathered.problems);
+      const before = await acceptedBefore(caller, body, result, hash);
+      if (before !== undefined) return { record: before, seenBefore: true };
+      if (result.sound === undefined) throw unfit(result.problems);
+      // Also where something is wrong: what its materials lack is told together with it.
+      const gathered = await gatherFor(caller, result.sound, traceparent);
+      const problems = [...result.problems, ...gathered.problems];
+      if (problems.length > 0) throw unfit(problems);
+      const { submission, item } = result.sound;
 
       const now = clock.now();
       const accepted = await store.accept({
@@ -182,10 +231,10 @@ export function makeIntake(parts: IntakeParts): Intake {
     },
 
     async precheck(caller, body, traceparent) {
-      const result = await check(body, caller, catalogue, contracts, clock.now());
+      const result = await checked(caller, body);
       if (result.sound === undefined) return { acceptable: false, problems: result.problems, materials: [] };
       const gathered = await gatherFor(caller, result.sound, traceparent);
-      const problems = [...result.problems, ...notOffered(result.sound.item), ...gathered.problems];
+      const problems = [...result.problems, ...gathered.problems];
       return { acceptable: problems.length === 0, problems, materials: gathered.states };
     },
 
@@ -199,7 +248,8 @@ export function makeIntake(parts: IntakeParts): Intake {
         }
     },
 
-    async withdraw(caller, caseNo, body) {
+    async withdraw(caller, caseNo, sent) {
+      const body = contracts.normalise('case.withdraw@1', sent);
       const problems = contracts.problems('case.withdraw@1', body);
       if (problems.length > 0) throw unfit(problems);
       await ownCase(caller, caseNo);
@@ -231,6 +281,35 @@ const formGone = (form: string): Reason => ({
   en: `contract ${form} is not published`,
 });
 
+/** What the item's expressions see of a case. */
+function factsOf({ caseNo, acceptedAt, certificates }: CaseRecord, submission: Submission): Facts {
+  const { applicationNo, itemCode, channel, applicant, agent, form, materials } = submission;
+  return {
+    case: { caseNo, applicationNo, itemCode, channel, acceptedAt },
+    applicant,
+    agent: agent ?? null,
+    form,
+    materials,
+    certificates,
+    steps: {},
+  };
+}
+
+/** Of a case on its way: what a correction no longer reaches does not limit it. */
+function stillToSend(item: Item, { steps }: CaseRecord): Item {
+  const open = new Set(steps.filter(({ state }) => state === 'PENDING' || state === 'CORRECTING').map(({ no }) => no));
+  return { ...item, route: item.route.filter(({ no }) => open.has(no)) };
+}
+
+/** What the steps of a case have come to, as expressions see it. */
+function endedSteps({ steps }: CaseRecord): Facts['steps'] {
+  return Object.fromEntries(
+    steps
+      .filter(({ state }) => state === 'DONE' || state === 'REJECTED' || state === 'SKIPPED')
+      .map(({ no, state, number, result }) => [no, { state, number, result }]),
+  );
+}
+
 function written(record: CaseRecord | undefined): CaseRecord {
   if (record === undefined) throw new Unfit(404, 'caseUnknown', { zh: '没有该办件', en: 'no such case' });
   return record;
@@ -240,7 +319,7 @@ function unfit(problems: readonly Problem[]): Unfit {
   const waits = problems.some(({ code }) => code === 'certificateUnavailable');
   const words = {
     zh: `申请有 ${problems.length} 处需要更正，已一次性告知`,
-    en: `${problems.length} things to mend, all told at once`,
+    en: `${countOf(problems.length, 'thing')} to mend, all told at once`,
   };
   return new Unfit(422, 'unfit', words, problems, waits ? 60 : undefined);
 }

@@ -53,8 +53,8 @@ const FACTS: Facts = {
   steps: {},
 };
 
-async function gathered(of: Item, answers: readonly Partial<Retrieved>[]) {
-  const { states, problems, owed } = await gather(of, SUBMISSION, FACTS, {
+async function gathered(of: Item, answers: readonly Partial<Retrieved>[], materials: JsonObject[] = []) {
+  const { states, problems, owed } = await gather(of, { ...SUBMISSION, materials }, FACTS, {
     certificates: {
       retrieve: async () => answers.map((answer) => ({ material: 'M1', type: TYPE, ...answer }) as Retrieved),
       refused: async () => {},
@@ -86,4 +86,50 @@ test('where the owner does not let us look nothing will come by itself: it has t
   assert.deepEqual(await gathered(of, [refused]), ['missing', ['certificateNone'], 0]);
   const away = { state: 'unavailable', holder: HOLDER } as const;
   assert.deepEqual(await gathered(of, [away]), ['owed', [], 1]);
+});
+
+const away = { state: 'unavailable', reason: { code: 'fault', ...words('away') } } as const;
+const noData = { state: 'none', reason: { code: 'noData', ...words('none') } } as const;
+const cancelled = { state: 'none', reason: { code: 'notValid', ...words('cancelled') } } as const;
+const somebodyElses = { state: 'unavailable', reason: { code: 'holderMismatch', ...words('another') } } as const;
+const found = { state: 'found', holder: HOLDER, certificate: {} } as Partial<Retrieved>;
+const handedIn = [{ code: 'M1', digest: 'ab'.repeat(32) }];
+
+test('what is handed in stands in where no source has it or can be asked, and not where one says no, of one holder or of all', async () => {
+  for (const answers of [[away], [noData], [away, noData], [found, noData]])
+    assert.deepEqual(await gathered(item(true), answers, handedIn), ['supplied', [], 0]);
+  for (const answers of [
+    [cancelled],
+    [somebodyElses],
+    [found, cancelled],
+    [away, cancelled],
+    [cancelled, somebodyElses],
+  ]) {
+    const [state, codes] = await gathered(item(true), answers, handedIn);
+    assert.deepEqual([state, [...new Set(codes as string[])]], ['missing', ['certificateInvalid']]);
+  }
+  assert.deepEqual(await gathered(item(true), [found], handedIn), ['fetched', [], 0]);
+  // Not even where it need not be there: who hands it in is told.
+  assert.deepEqual(await gathered(item(false), [cancelled], handedIn), ['missing', ['certificateInvalid'], 0]);
+  assert.deepEqual(await gathered(item(false), [cancelled]), ['notNeeded', [], 0]);
+  assert.deepEqual(await gathered(item(true), [cancelled, noData]), [
+    'missing',
+    ['certificateInvalid', 'certificateNone'],
+    0,
+  ]);
+});
+
+test('an entry without content hands nothing in', async () => {
+  for (const entry of [{ code: 'M1' }, { code: 'M1', name: '身份证', fileName: 'a.pdf', source: 'upload' }])
+    assert.deepEqual(await gathered(item(true), [noData], [entry]), ['missing', ['certificateNone'], 0]);
+});
+
+test('an item may say that what is handed in stands in for an invalid certificate as well', async () => {
+  const [material] = item(true).materials;
+  const of = {
+    ...item(true),
+    materials: [{ ...material, certificate: { ...material?.certificate, uploadMayReplace: 'invalid' } }],
+  } as unknown as Item;
+  assert.deepEqual(await gathered(of, [cancelled], handedIn), ['supplied', [], 0]);
+  assert.deepEqual(await gathered(of, [cancelled]), ['missing', ['certificateInvalid'], 0]);
 });

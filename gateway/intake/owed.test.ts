@@ -226,11 +226,11 @@ describe('materials that a case owes', () => {
     clock.move(10_000);
     await materials.sweep();
     const { submission } = await look();
-    const brought = { ...submission, materials: [{ code: 'M1', name: '户口簿', source: 'upload' }] };
-    await store.changed(caseNo, routing.supplied(brought, submission));
+    const brought = { ...submission, materials: [{ code: 'M1', name: '户口簿', digest: 'ab'.repeat(32) }] };
+    await store.changed(caseNo, routing.supplied(brought, await look()));
     const { state, owed, steps } = await look();
     assert.deepEqual([state, owed.length, steps[1]?.state], ['HANDLING', 0, 'SENT']);
-    await assert.rejects(store.changed(caseNo, routing.supplied(brought, brought)), { status: 409 });
+    await assert.rejects(store.changed(caseNo, routing.supplied(brought, await look())), { status: 409 });
   });
 
   test('of a case that is withdrawn are nobody’s any more', async (t) => {

@@ -1,3 +1,4 @@
+import { countOf } from '../../contracts/count.ts';
 import { maskIdNo, maskName } from '../../contracts/mask.ts';
 import type { Json, JsonObject } from '../../contracts/ports/envelope.ts';
 
@@ -61,7 +62,7 @@ export function maskLine(value: unknown, field = '', depth = 0): unknown {
   if (typeof value === 'bigint') return value.toString();
   if (typeof value !== 'object') return value;
   if (depth >= DEEPEST) return '[deeper]';
-  if (value instanceof Uint8Array) return `[${value.length} bytes]`;
+  if (value instanceof Uint8Array) return `[${countOf(value.length, 'byte')}]`;
   if (value instanceof Error) return maskError(value, depth);
   if (value instanceof Map || value instanceof Set) return maskLine([...value], field, depth + 1);
   if (Array.isArray(value)) return value.slice(0, MOST_OF_A_LIST).map((each) => maskLine(each, field, depth + 1));

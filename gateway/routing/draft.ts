@@ -1,4 +1,5 @@
 import type {
+  CaseCertificate,
   CaseEvent,
   CaseRecord,
   CaseState,
@@ -124,9 +125,11 @@ export class Draft {
     this.#owed = owed;
   }
 
-  /** From now on the steps that follow see it. */
+  /** From now on the steps that follow see it. What was fetched anew takes the place of what the case had of the same holder for the same material. */
   provide(certificates: CaseRecord['certificates']): void {
-    this.#certificates = [...this.#certificates, ...certificates];
+    const isAnew = ({ material, holder }: CaseCertificate): boolean =>
+      material !== null && certificates.some((one) => one.material === material && one.holder.idNo === holder.idNo);
+    this.#certificates = [...this.#certificates.filter((one) => !isAnew(one)), ...certificates];
   }
 
   issue(issued: IssuedCertificate): void {

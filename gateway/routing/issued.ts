@@ -1,4 +1,5 @@
 import { issuerOf, makeCertificateIdentifier } from '../../contracts/identifiers.ts';
+import { localDay } from '../../contracts/local-time.ts';
 import type { Certificate, Holder, IssuedCertificate } from '../../contracts/ports/certificate.ts';
 import type { Json, JsonObject, Millis } from '../../contracts/ports/envelope.ts';
 import type { Issue } from '../../contracts/ports/item.ts';
@@ -40,15 +41,12 @@ export function issuedBy(
       issuer: issue.issuer.name,
       validFrom: text(validFrom),
       validTo: text(validTo),
-      metadata: { ...issuerOf(named), issuerCode: issue.issuer.uscc, issuedOn: localDay(at) },
+      metadata: { ...issuerOf(named), issuerCode: issue.issuer.uscc, issuedOn: localDay(at).replaceAll('-', '') },
       fields: isObject(fields) ? fields : {},
     };
     return { certificate, holderHash: hashOf(holder.idNo), issuedAt: at, caseNo, stepNo };
   });
 }
-
-/** Of the county (+08:00), YYYYMMDD. */
-const localDay = (at: Millis): string => new Date(at + 8 * 3_600_000).toISOString().slice(0, 10).replaceAll('-', '');
 
 const isObject = (value: Json | undefined): value is JsonObject =>
   value !== undefined && value !== null && typeof value === 'object' && !Array.isArray(value);

@@ -1,11 +1,7 @@
+import { localTime } from '../../contracts/local-time.ts';
 import type { CaseRecord, Decision, Step } from '../../contracts/ports/case.ts';
 import type { JsonObject, Millis, Party, Reason } from '../../contracts/ports/envelope.ts';
 import type { Draft } from './draft.ts';
-
-/** Local time of the county, as ISO 8601 with its offset. */
-export function localTime(at: Millis): string {
-  return `${new Date(at + 8 * 3_600_000).toISOString().slice(0, -1)}+08:00`;
-}
 
 const reasonBody = (reason: Reason): JsonObject => ({ code: reason.code, zh: reason.zh, en: reason.en });
 

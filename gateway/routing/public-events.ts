@@ -5,12 +5,12 @@ import {
   isCitizenId,
   readCertificateIdentifier,
 } from '../../contracts/identifiers.ts';
+import { localTime } from '../../contracts/local-time.ts';
 import type { CaseRecord, EndedCertificate } from '../../contracts/ports/case.ts';
 import type { CertificateChange } from '../../contracts/ports/certificate.ts';
 import type { Clock } from '../../contracts/ports/clock.ts';
 import type { JsonObject, Party } from '../../contracts/ports/envelope.ts';
 import type { Happening, PublicEvent, PublicEventKind, Publicly } from '../../contracts/ports/public-event.ts';
-import { localTime } from './notice.ts';
 
 /** What an event says, before it has a name and a place. */
 interface Said {

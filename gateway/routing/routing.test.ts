@@ -214,7 +214,7 @@ describe('the route of a case', () => {
     assert.equal(played.told().at(-1), 'case.correction@1');
     const first = played.envelope('01').id;
     await played.happens(
-      played.routing.supplied({ ...played.record.submission, form: { mended: true } }, played.record.submission),
+      played.routing.supplied({ ...played.record.submission, form: { mended: true } }, played.record),
     );
     assert.equal(played.envelope('01').id, `${first}.2`);
     assert.deepEqual([played.record.state, played.state('01')], ['HANDLING', 'SENT']);
@@ -227,7 +227,7 @@ describe('the route of a case', () => {
     assert.equal(played.state('01'), 'SENT', 'a word about the first revision no longer counts');
     await played.done('01');
     assert.equal(played.record.decision?.outcome, 'approved');
-    await assert.rejects(played.happens(played.routing.supplied(played.record.submission, played.record.submission)), {
+    await assert.rejects(played.happens(played.routing.supplied(played.record.submission, played.record)), {
       code: 'notCorrecting',
     });
   });
@@ -338,7 +338,7 @@ describe('the route of a case', () => {
           else if (what === 'released') await played.happens(played.routing.released(viewOf(envelope), 'op'));
           else if (what === 'cancelled') await played.happens(played.routing.cancelled(viewOf(envelope), 'op', 'why'));
           else if (played.record.steps.some(({ state }) => state === 'CORRECTING'))
-            await played.happens(played.routing.supplied(played.record.submission, played.record.submission));
+            await played.happens(played.routing.supplied(played.record.submission, played.record));
           if (before === 'DONE' || before === 'REJECTED' || before === 'SKIPPED')
             assert.equal(played.state(step.no), before);
         }

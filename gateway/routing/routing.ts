@@ -1,3 +1,4 @@
+import { isSupplied } from '../../contracts/materials.ts';
 import type { Deliverable } from '../../contracts/ports/adapter.ts';
 import {
   type Advance,
@@ -9,6 +10,7 @@ import {
   type Owed,
   type Step,
   type Submission,
+  type Supplied,
 } from '../../contracts/ports/case.ts';
 import type { Holder } from '../../contracts/ports/certificate.ts';
 import type { Clock } from '../../contracts/ports/clock.ts';
@@ -47,16 +49,21 @@ export interface RoutingParts {
 export interface CaseRouting {
   opened(record: CaseRecord): Promise<Change>;
   /**
-   * `read`: what was submitted before, as the correction was made from it.
+   * `read`: the case as the correction was made from it. `supplied` left out: what is handed in is all of the submission, and nothing was fetched for it.
    * @throws Unfit 409 `changedMeanwhile` when another correction came between; nothing of either is lost by making it again
    */
-  supplied(submission: Submission, read: Submission): Advance;
+  supplied(submission: Submission, read: CaseRecord, supplied?: Supplied): Advance;
   withdrawn(by: string, reason: string): Advance;
   /** Certificates that were owed have come. */
   provided(certificates: CaseRecord['certificates']): Advance;
   /** What is owed cannot be had, or its time is over: the clerk is told, once. */
   materialsAsked(missing: readonly { readonly owed: Owed; readonly reason: Reason }[]): Advance;
 }
+
+/** What a correction is made from has not changed. */
+const sameBasis = (one: CaseRecord, other: CaseRecord): boolean =>
+  JSON.stringify([one.submission, one.owed, one.certificates]) ===
+  JSON.stringify([other.submission, other.owed, other.certificates]);
 
 const UNHEARD: ReadonlySet<Step['state']> = new Set(['SENT', 'WAITING', 'PARKED']);
 
@@ -650,16 +657,23 @@ export function makeRouting({
         ),
       ),
 
-    supplied: (submission, read) =>
+    supplied: (
+      submission,
+      read,
+      supplied = { brought: submission.materials, certificates: [], owed: [], noMore: [] },
+    ) =>
       advance(async (draft) => {
-        if (JSON.stringify(draft.submission) !== JSON.stringify(read))
+        if (!sameBasis(draft.record, read))
           throw new Unfit(409, 'changedMeanwhile', {
             zh: '该办件同时被另一次补正修改，请重新提交补正',
             en: 'another correction of this case came between; make it again',
           });
         const asked = draft.steps.filter((step) => step.state === 'CORRECTING');
-        const brought = new Set(submission.materials.map(({ code }) => code));
-        const settled = draft.owed.filter(({ material }) => brought.has(material));
+        const handedIn = supplied.brought.filter((entry) => isSupplied(entry, clock.now()));
+        const brought = new Set(handedIn.map(({ code }) => code));
+        const isIn = (list: readonly Owed[], { material, holder }: Owed): boolean =>
+          list.some((one) => same(one, material, holder));
+        const settled = draft.owed.filter((owed) => brought.has(owed.material) || isIn(supplied.noMore, owed));
         if (asked.length === 0 && settled.length === 0) {
           throw new Unfit(409, 'notCorrecting', {
             zh: '该办件当前没有补正要求',
@@ -667,11 +681,15 @@ export function makeRouting({
           });
         }
         draft.supply(submission);
-        if (settled.length > 0) {
-          draft.owe(draft.owed.filter((owed) => !settled.includes(owed)));
-          for (const { material } of new Map(settled.map((owed) => [owed.material, owed])).values())
-            note(draft, 'provided', null, null, null, { material, by: 'applicant' });
+        if (supplied.certificates.length > 0) draft.provide(supplied.certificates);
+        const remaining = draft.owed.filter((owed) => !settled.includes(owed));
+        const owedAnew = supplied.owed.filter((owed) => !isIn(remaining, owed));
+        if (settled.length > 0 || owedAnew.length > 0) draft.owe([...remaining, ...owedAnew]);
+        for (const material of new Set(settled.map((owed) => owed.material))) {
+          if (brought.has(material)) note(draft, 'provided', null, null, null, { material, by: 'applicant' });
         }
+        for (const { material, reason, due } of new Map(owedAnew.map((owed) => [owed.material, owed])).values())
+          note(draft, 'owed', null, null, reason, { material, until: due.at });
         if (draft.state === 'CORRECTING' && !draft.owed.some(({ told }) => told)) draft.become('HANDLING');
         const item = await usableItem(draft);
         for (const step of asked) {
@@ -680,7 +698,11 @@ export function makeRouting({
           const planned = item instanceof ItemUnusable ? undefined : item.route.find(({ no }) => no === step.no);
           if (item instanceof ItemUnusable) park(draft, next, item.reason);
           else if (planned === undefined) park(draft, next, stepGone(step));
-          else await send(draft, next, planned);
+          else {
+            const owed = draft.owed.filter(({ steps }) => steps.includes(step.no));
+            if (owed.length > 0) waitFor(draft, next, owed);
+            else await send(draft, next, planned);
+          }
         }
         if (settled.length > 0) return proceed(draft);
       }),

@@ -173,7 +173,7 @@ export function makeCertificateStore({
         await tx.write(unuse({ codeHash }));
       }),
 
-    handedOut: ({ sm3, originalSm3, identifier, type, caseNo, applicationNo, at, annotated }) =>
+    handedOut: ({ sm3, originalSm3, identifier, type, number, validTo, caseNo, applicationNo, at, annotated }) =>
       group.run(async (tx) => {
         const insert = db
           .insertInto('handed_out')
@@ -186,6 +186,8 @@ export function makeCertificateStore({
             application_no: applicationNo,
             at,
             annotated: annotated ? 1 : 0,
+            number,
+            valid_to: validTo,
           })
           .onConflict((key) => key.column('sm3').doNothing());
         await tx.write(insert.compile());
@@ -195,8 +197,9 @@ export function makeCertificateStore({
       const row = await db.selectFrom('handed_out').selectAll().where('sm3', '=', sm3).executeTakeFirst();
       if (row === undefined) return undefined;
       const { original_sm3: originalSm3, identifier, type, case_no: caseNo, at } = row;
-      const { application_no: applicationNo, annotated } = row;
-      return { sm3, originalSm3, identifier, type, caseNo, applicationNo, at, annotated: annotated === 1 };
+      const { application_no: applicationNo, number, valid_to: validTo } = row;
+      const annotated = row.annotated === 1;
+      return { sm3, originalSm3, identifier, type, number, validTo, caseNo, applicationNo, at, annotated };
     },
   };
 }

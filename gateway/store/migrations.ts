@@ -329,6 +329,14 @@ export function migrations(dialect: StoreDialect): Record<string, Migration> {
       },
     },
 
+    '009-handed-out-number': {
+      async up(db: Kysely<unknown>) {
+        // Both may be missing: of files handed out before, and by a node that is still of the version before.
+        await db.schema.alterTable('handed_out').addColumn('number', 'text').execute();
+        await db.schema.alterTable('handed_out').addColumn('valid_to', 'text').execute();
+      },
+    },
+
     // Only adds: the program before this one writes cases without a version, and reads what it read.
     '010-item-versions': {
       async up(db: Kysely<unknown>) {

@@ -153,6 +153,8 @@ export interface Tables {
     application_no: string | null;
     at: number;
     annotated: number;
+    number: string | null;
+    valid_to: string | null;
   };
   nonces: { forget_at: number; app_key: string; nonce: string };
   /** Where several nodes share the database. */

@@ -65,23 +65,47 @@ export function busSuite(
 
     test('at most as many at a time as were asked for, and each is handled', async (t) => {
       const bus = await fresh(t);
-      let atOnce = 0;
+      const [concurrency, rounds] = [3, 6];
       let most = 0;
-      const got = new Set<string>();
+      const handled = new Set<string>();
+      /** Ends each handler that has come in, none of which ends by itself; when the test is over, all do. */
+      const within: (() => void)[] = [];
+      let over = false;
       const subscription = await bus.subscribe(
         LANE,
         async ({ envelope: { id } }) => {
-          most = Math.max(most, ++atOnce);
-          await rest(2);
-          atOnce -= 1;
-          got.add(id);
+          const { promise, resolve } = Promise.withResolvers<void>();
+          most = Math.max(most, within.push(resolve));
+          if (!over) await promise;
+          handled.add(id);
         },
-        { concurrency: 3 },
+        { concurrency },
       );
-      for (let n = 0; n < 20; n += 1) await bus.publish(LANE, lease(n));
-      await until('all', () => got.size === 20);
-      assert.equal(most, 3);
-      await subscription.stop();
+      // Whatever comes on another lane after them has come after one too many would have.
+      let beside = 0;
+      const other = await bus.subscribe(
+        'rice-office',
+        async () => {
+          beside += 1;
+        },
+        { concurrency: 1 },
+      );
+      try {
+        for (let n = 0; n < concurrency * rounds; n += 1) await bus.publish(LANE, lease(n));
+        for (let round = 0; round < rounds; round += 1) {
+          await until('as many as may', () => within.length >= concurrency);
+          await bus.publish('rice-office', lease(100 + round, 'rice-office'));
+          await until('what comes beside them', () => beside === round + 1);
+          assert.equal(within.length, concurrency);
+          for (const end of within.splice(0)) end();
+        }
+        await until('all', () => handled.size === concurrency * rounds);
+        assert.equal(most, concurrency);
+      } finally {
+        over = true;
+        for (const end of within) end();
+      }
+      await Promise.all([subscription.stop(), other.stop()]);
     });
 
     test('lanes are strangers to each other: one that is stuck keeps no other back', async (t) => {

@@ -1055,6 +1055,8 @@ export function storeSuite(name: string, storageFor: () => Promise<Storage>): vo
           originalSm3: 'of the original',
           identifier: null,
           type: TYPE,
+          number: 'N-1',
+          validTo: '20361231',
           caseNo: null,
           applicationNo: 'A1',
           at: clock.now(),
@@ -1064,6 +1066,9 @@ export function storeSuite(name: string, storageFor: () => Promise<Storage>): vo
         await store.handedOut({ ...file, applicationNo: 'A2' });
         assert.deepEqual(await store.handedOutAs(file.sm3), file);
         assert.equal(await store.handedOutAs('of another'), undefined);
+        const unnumbered = { ...file, sm3: fresh('sm3'), identifier: 'ID-1', number: null, validTo: null };
+        await store.handedOut(unnumbered);
+        assert.deepEqual(await store.handedOutAs(unnumbered.sm3), unnumbered);
       });
     });
 

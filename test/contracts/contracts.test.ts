@@ -164,7 +164,7 @@ test('what is typed by the generated types meets the contracts, and is a submiss
     channel: 'web',
     applicant: person,
     form,
-    materials: [{ code: '5-04' }],
+    materials: [{ code: '5-04', digest: 'ab'.repeat(32) }],
   } satisfies CaseSubmit1 & Submission;
   assert.deepEqual(contracts.problems('form.deed-tax@1', form), []);
   assert.deepEqual(contracts.problems('case.submit@1', body), []);

@@ -371,7 +371,7 @@ describe('certificates: lawful in every single call', () => {
     const certNo = (await look(caseNo)).steps.find(({ no }) => no === '03')?.result?.certNo as string;
     const verdict = async () =>
       (
-        await world.window.post<{ verdict: string; source: string | null; state: string | null }>(
+        await world.window.post<{ verdict: string; source: string | null; state: string | null; asOf: string | null }>(
           '/v1/certificates/verifications',
           { identifier, clerk: CLERK, basis: BASIS },
         )
@@ -380,7 +380,9 @@ describe('certificates: lawful in every single call', () => {
       (await retrieve({ holder: BUYER, types: [TITLE], purpose: purpose(), hints: { certNo } })).body.results[0];
     await hall.mood('real-estate', 'absent');
     assert.deepEqual([(await held())?.state, (await held())?.source], ['found', 'register']);
-    assert.deepEqual([(await verdict()).verdict, (await verdict()).source], ['valid', 'register']);
+    const away = await verdict();
+    assert.deepEqual([away.verdict, away.source, away.state], ['unavailable', 'register', '01']);
+    assert.match(String(away.asOf), /^\d{4}-\d\d-\d\dT[\d:.]+\+08:00$/);
     await hall.mood('real-estate', 'well');
     await hall.lever('real-estate', 'title', { certNo, state: '02', idNo: BUYER.idNo });
     const suspended = await verdict();
@@ -388,9 +390,9 @@ describe('certificates: lawful in every single call', () => {
     assert.equal((await held())?.reason?.code, 'notValid');
     await hall.mood('real-estate', 'absent');
     assert.equal((await held())?.state, 'unavailable');
-    const { source } = await verdict();
+    const { verdict: said, source } = await verdict();
     await hall.mood('real-estate', 'well');
-    assert.notEqual(source, 'register');
+    assert.deepEqual([said, source === 'register'], ['unavailable', false]);
   });
 
   test('a title of the same owner, but of another house, is no hit', async () => {

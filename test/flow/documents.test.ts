@@ -27,7 +27,9 @@ describe('documents: once, soon, by whoever retrieved, and what they say they ar
   let other: Client;
   before(async () => {
     const second = { key: 'window-two', secret: 'window-two-secret', role: 'window', channels: ['window'] } as const;
-    world = await startWorld({ terms: { breaker: { failures: 50, windowMs: 10_000, openMs: 100 } } });
+    // A source that is slow because the machine is busy is not away.
+    const terms = { deadlineMs: 8_000, connectMs: 8_000, breaker: { failures: 50, windowMs: 10_000, openMs: 100 } };
+    world = await startWorld({ terms });
     await world.restart({
       ...world.settings,
       apps: [...world.settings.apps, second],
@@ -166,6 +168,44 @@ describe('documents: once, soon, by whoever retrieved, and what they say they ar
     }>('/v1/certificates/ledger/searches', { holder: { idNo: HOLDER.idNo }, limit: 200 });
     const handed = body.rows.filter(({ phase }) => phase === 'document');
     assert.ok(handed.some(({ state }) => state === 'found') && handed.some(({ state }) => state === 'unavailable'));
+  });
+
+  test('a cancelled certificate was verified as valid by its file’s digest: register and sources are asked, always', async () => {
+    interface Verified {
+      readonly verdict: string;
+      readonly source: string | null;
+      readonly state: string | null;
+      readonly asOf: string | null;
+      readonly reason: { readonly code: string } | null;
+    }
+    const certNo = anotherTitle();
+    const { file } = await retrieved(certNo);
+    const before = Date.now();
+    const { content, headers } = await fetched({ useCode: file?.useCode ?? '' });
+    const seal = headers.get('x-document-seal') ?? '';
+    const verify = async () =>
+      (
+        await world.window.post<Verified>('/v1/certificates/verifications', {
+          sm3: sm3(content),
+          seal,
+          clerk: CLERK,
+          basis: BASIS,
+        })
+      ).body;
+    const fine = await verify();
+    assert.deepEqual([fine.verdict, fine.state, fine.asOf], ['valid', '01', null]);
+    await hall.mood('real-estate', 'absent');
+    const away = await verify();
+    await hall.mood('real-estate', 'well');
+    assert.deepEqual([away.verdict, away.source], ['unavailable', 'handedOut']);
+    assert.ok(Math.abs(Date.parse(away.asOf ?? '') - before) < 60_000 && away.reason !== null, JSON.stringify(away));
+    for (const state of ['02', '04', '07']) {
+      await hall.lever('real-estate', 'title', { certNo, state, idNo: HOLDER.idNo });
+      const ended = await verify();
+      assert.deepEqual([ended.verdict, ended.source, ended.state], ['invalid', 'real-estate', state]);
+    }
+    await hall.lever('real-estate', 'title', { certNo, state: '01', idNo: HOLDER.idNo });
+    assert.equal((await verify()).verdict, 'valid');
   });
 
   test('a title that the registry suspends is forgotten on its word: no copy of it is a hit any more', async () => {

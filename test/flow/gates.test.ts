@@ -84,7 +84,10 @@ describe('what may begin, what ends a case, and what the applicant may still do'
     await hall.mood('housing-construction', 'refuses');
     // The contract filing is theirs as well, so it is brought along.
     const submission = houseTransfer();
-    const materials = [...(submission.materials as JsonObject[]), { code: '5-06', name: '网签合同', source: 'upload' }];
+    const materials = [
+      ...(submission.materials as JsonObject[]),
+      { code: '5-06', name: '网签合同', seen: { officer: 'CK-07', at: '2026-11-01T09:30:00+08:00' } },
+    ];
     const caseNo = await hall.submit({ ...submission, materials });
     const { decision, steps } = await hall.ends(caseNo);
     await hall.mood('housing-construction', 'well');
@@ -220,7 +223,7 @@ describe('what may begin, what ends a case, and what the applicant may still do'
     assert.equal(fine.body.acceptable, true);
     assert.deepEqual(
       fine.body.materials.map(({ code, state }) => `${code} ${state}`),
-      ['5-01 supplied', '5-02 fetched', '5-03 fetched', '5-04 supplied', '5-05 fetched', '5-06 fetched', '5-07 made'],
+      ['5-01 supplied', '5-02 fetched', '5-03 fetched', '5-04 fetched', '5-05 fetched', '5-06 fetched', '5-07 made'],
     );
     const list = await world.window.get<{ rows: unknown[] }>(`/v1/cases?applicationNo=${String(good.applicationNo)}`);
     assert.deepEqual(list.body.rows, []);

@@ -127,7 +127,7 @@ describe('certificates fetched instead of asked for, and direct questions', () =
     assert.deepEqual([body.results[0]?.state, body.results[0]?.certificate], ['none', undefined]);
     const submitted = await world.window.post<ProblemSeen>('/v1/cases', houseTransfer());
     assert.equal(submitted.status, 422);
-    assert.deepEqual([...new Set(submitted.body.problems?.map(({ code }) => code))], ['certificateNone']);
+    assert.deepEqual([...new Set(submitted.body.problems?.map(({ code }) => code))], ['certificateInvalid']);
     await hall.lever('public-security', 'certificate', { idNo, state: '01' });
   });
 

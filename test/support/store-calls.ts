@@ -186,6 +186,7 @@ const CALLS: Record<Method, (scene: Scene) => Promise<unknown>> = {
     const lease = await leased();
     await store.delivered(lease, { number: 'failed', duplicate: false }, nothing, 1);
     await store.answerFailed(lease.envelope.id, fault('malformed'), () => nothing);
+    await store.answerFailed('none', fault('malformed'), () => nothing);
   },
   async answerAwaited({ store, leased }) {
     const lease = await leased();
@@ -195,6 +196,7 @@ const CALLS: Record<Method, (scene: Scene) => Promise<unknown>> = {
   },
   partyAway: ({ store }) => store.partyAway('office-1', 1, reason('away')),
   async partyBack({ store }) {
+    await store.partyBack('office-1', FAR);
     await store.partyBack('office-1', 0);
   },
   awaiting: ({ store }) => store.awaiting({ party: 'office-1', limit: ROWS, now: FAR, scheduleMs: [MINUTE] }),
@@ -310,6 +312,8 @@ const CALLS: Record<Method, (scene: Scene) => Promise<unknown>> = {
       originalSm3: 'new',
       identifier: null,
       type: 'type-1',
+      number: null,
+      validTo: null,
       caseNo: null,
       applicationNo: null,
       at: 1,

@@ -1,4 +1,4 @@
-import { randomInt, randomUUID } from 'node:crypto';
+import { createHash, randomInt, randomUUID } from 'node:crypto';
 import type { JsonObject } from '../../contracts/ports/envelope.ts';
 
 /**
@@ -34,7 +34,13 @@ const buyer = (name = '陈样例') => person(name, '331124199512120052', '139000
 const mother = (name = '林样例') => person(name, '331124198808080040', '13900000004');
 const insured = (name = '张样例') => person(name, '331124199001010011', '13900000005');
 
-const uploaded = (code: string, name: string): JsonObject => ({ code, name, source: 'upload' });
+/** A file that was handed in, by the SM3 of what stands in it. */
+const uploaded = (code: string, name: string): JsonObject => ({
+  code,
+  name,
+  source: 'upload',
+  digest: createHash('sm3').update(name).digest('hex'),
+});
 
 /** Local time, ISO 8601. */
 const local = (at: number): string => `${new Date(at + 8 * 3_600_000).toISOString().slice(0, 19)}+08:00`;

@@ -1,4 +1,6 @@
 import iconv from 'iconv-lite';
+import { type CharacterPlace, placesOf } from '../../../contracts/characters.ts';
+import { countOf } from '../../../contracts/count.ts';
 import { Fault } from '../../../contracts/ports/fault.ts';
 
 export type Encoding = 'utf-8' | 'gbk' | 'gb18030';
@@ -23,9 +25,20 @@ export function encodeText(text: string, encoding: Encoding, onLoss: OnLoss = 'r
     reason: {
       code: 'unencodable',
       zh: `报文含 ${lost} 个 ${encoding.toUpperCase()} 无法表示的字（如生僻姓名用字），未发送，请改由线下办理`,
-      en: `the message holds ${lost} characters (of a rare name, perhaps) that ${encoding.toUpperCase()} cannot carry; it was not sent`,
+      en: `the message holds ${countOf(lost, 'character')} (of a rare name, perhaps) that ${encoding.toUpperCase()} cannot carry; it was not sent`,
     },
   });
+}
+
+/** The characters of a text for which `encodeText` would refuse it, in order. */
+export function charactersLost(text: string, encoding: Encoding, onLoss: OnLoss): readonly CharacterPlace[] {
+  const last = encoding === 'gbk' && onLoss === 'gb18030' ? 'gb18030' : encoding;
+  if (!isLost(text, last)) return [];
+  return placesOf(text, (character) => isLost(character, last));
+}
+
+function isLost(text: string, encoding: Encoding): boolean {
+  return encoding !== 'utf-8' && iconv.decode(iconv.encode(text, encoding), encoding) !== text;
 }
 
 /**

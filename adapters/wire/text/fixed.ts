@@ -1,3 +1,4 @@
+import { countOf } from '../../../contracts/count.ts';
 import type { JsonObject } from '../../../contracts/ports/envelope.ts';
 import { Fault } from '../../../contracts/ports/fault.ts';
 import { decodeText, type Encoding, encodeText, type OnLoss } from './encoding.ts';
@@ -35,7 +36,7 @@ export function buildFixed(
         reason: {
           code: 'fieldTooLong',
           zh: `字段 ${name} 为 ${encoded.length} 字节，超过该系统允许的 ${bytes} 字节，未发送`,
-          en: `field ${name} takes ${encoded.length} bytes, and their record has ${bytes}; it was not sent`,
+          en: `field ${name} takes ${countOf(encoded.length, 'byte')}, and their record has ${bytes}; it was not sent`,
         },
       });
     }
@@ -66,7 +67,7 @@ export function openFixed(layout: FixedLayout, record: Uint8Array, encoding: Enc
     throw unreadable(
       'recordLong',
       `定长报文过长：应为 ${at} 字节，实收 ${record.length}`,
-      `the record is too long: ${at} bytes are expected, and ${record.length} came`,
+      `the record is too long: ${countOf(at, 'byte')} ${at === 1 ? 'is' : 'are'} expected, and ${record.length} came`,
     );
   }
   return values;

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import type { Readable } from 'node:stream';
+import { localDay } from '../../../contracts/local-time.ts';
 import type {
   Certificate,
   CertificateDocument,
@@ -238,7 +239,7 @@ export function makeDocuments(parts: HandOutParts): Documents {
         if (annotated && original.mediaType !== 'application/pdf') throw notPdf();
         copy = annotated ? await stamped(original, ticket) : original;
         if (copy !== original) await original.remove();
-        const { identifier } = ticket.certificate;
+        const { identifier, number, validTo } = ticket.certificate;
         const { caseNo = null, applicationNo = null } = ticket.purpose;
         const handledUnder = caseNo ?? applicationNo ?? '';
         const signature = seal(parts.sealKey.privateKey, { sm3: copy.sm3, identifier, handledUnder });
@@ -248,6 +249,9 @@ export function makeDocuments(parts: HandOutParts): Documents {
           originalSm3: original.sm3,
           identifier,
           type: ticket.type,
+          // A number may be a person's own: it is kept only where there is nothing else to look it up by.
+          number: identifier === null ? number : null,
+          validTo,
           caseNo,
           applicationNo,
           at: clock.now(),
@@ -309,5 +313,3 @@ const notPdf = (): Fault =>
       en: 'only a PDF can be annotated, and this file is an OFD',
     },
   });
-
-const localDay = (at: number): string => new Date(at + 8 * 3_600_000).toISOString().slice(0, 10);
