@@ -160,7 +160,7 @@ export function termsProblems(terms: Json): readonly Problem[] {
 }
 
 /** What a manifest leaves out. */
-const USUAL = {
+export const DEFAULT_TERMS = {
   idempotent: false,
   concurrency: 4,
   deadlineMs: 20_000,
@@ -331,7 +331,7 @@ export function readManifest(
     );
 
   const { operations, session } = written;
-  const terms = { ...USUAL, ...written.terms };
+  const terms = { ...DEFAULT_TERMS, ...written.terms };
   const callback = operations.collect?.callback;
   const manifest: Manifest = {
     party: written.party,

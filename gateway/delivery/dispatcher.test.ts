@@ -4,7 +4,8 @@ import { Unfit } from '../../contracts/ports/contract.ts';
 import type { Store } from '../../contracts/ports/store.ts';
 import { engine, REPLIES } from '../../test/support/engine.ts';
 
-const DAY = 86_400_000;
+const HOUR = 3_600_000;
+const DAY = 24 * HOUR;
 const DONE = { outcome: 'done' as const, result: { leaf: 'green' } };
 
 describe('an envelope on its way', () => {
@@ -45,14 +46,18 @@ describe('an envelope on its way', () => {
 
   test('GovStack: messages that fail delivery "should be dropped": here it waits as long as its case may, is then parked with an error, and goes on when released', async (t) => {
     const { submit, clock, office, step, envelopes, of, delivery } = await engine(t, {
-      terms: { attempts: 3, backoffMs: { first: 1_000, max: 3_600_000 } },
+      terms: {
+        attempts: 3,
+        backoffMs: { first: 1_000, max: 6 * HOUR },
+        breaker: { failures: 3, windowMs: 10_000, openMs: 6 * HOUR },
+      },
     });
     office.answer = DONE;
     office.mood = 'absent';
     const caseNo = await submit('A1');
-    await clock.pass(29 * DAY, 600_000);
+    await clock.pass(29 * DAY, HOUR);
     assert.equal((await step(caseNo))?.state, 'WAITING', 'an outage is not a person’s work');
-    await clock.until('parked', async () => (await envelopes('parked')).length === 1, 2 * DAY, 600_000);
+    await clock.until('parked', async () => (await envelopes('parked')).length === 1, 2 * DAY, HOUR);
     const parked = await step(caseNo);
     assert.equal(parked?.state, 'PARKED');
     assert.match(parked.reason?.zh ?? '', /^等待期限已到，共尝试 \d+ 次仍未成功，请人工处理：connectRefused（原话）$/);
@@ -133,13 +138,16 @@ describe('an envelope on its way', () => {
   });
 
   test('in doubt, and they can be asked nothing: their own word is waited for as long as the case may, and nothing is sent again', async (t) => {
-    const { submit, clock, office, envelopes } = await engine(t, { able: { inquire: false } });
+    const { submit, clock, office, envelopes } = await engine(t, {
+      able: { inquire: false },
+      terms: { backoffMs: { first: 1_000, max: 6 * HOUR } },
+    });
     office.mood = 'forgetful';
     const caseNo = await submit('A1');
-    await clock.pass(DAY, 60_000);
+    await clock.pass(DAY, HOUR);
     const [waiting] = await envelopes('waiting');
     assert.deepEqual([waiting?.inDoubt, waiting?.fault, waiting?.attempts], [true, 'inDoubt', 1]);
-    await clock.until('parked', async () => (await envelopes('parked')).length === 1, 31 * DAY, 600_000);
+    await clock.until('parked', async () => (await envelopes('parked')).length === 1, 31 * DAY, HOUR);
     assert.deepEqual(office.asked, [`deliver ${caseNo}-01`]);
     assert.match((await envelopes('parked'))[0]?.reason?.zh ?? '', /无法向该部门查询，请人工核实/);
   });

@@ -2,13 +2,13 @@ import type { Clock } from '../../contracts/ports/clock.ts';
 import type { Contracts } from '../../contracts/ports/contract.ts';
 import type { Envelope, Millis, Party, Receipt } from '../../contracts/ports/envelope.ts';
 import { Fault } from '../../contracts/ports/fault.ts';
-import type { Logger } from '../../contracts/ports/logger.ts';
+import type { LogFields, Logger } from '../../contracts/ports/logger.ts';
 import type { Metrics } from '../../contracts/ports/observe.ts';
 import type { Routing } from '../../contracts/ports/routing.ts';
 import type { DeliveryStore, DeskStore, Lease, MayBeSent, Recorded } from '../../contracts/ports/store.ts';
 import { isAway } from './away.ts';
 import type { Outages } from './outages.ts';
-import { outcome, waitUntil } from './outcome.ts';
+import { type Next, outcome, waitUntil } from './outcome.ts';
 import { answerDueAt, answersLater, checkAnswer, deliverableOf, type LiveParty } from './party.ts';
 
 export interface DispatcherParts {
@@ -84,9 +84,9 @@ export function makeDispatcher(parts: DispatcherParts): (lease: Lease) => Promis
         if (carried.by !== 'overtaken') await store.returned(lease);
         return;
       case 'notThere':
-        void outages.answered(envelope.to);
         if (ours(await written(lease, () => store.withheld(lease), line), line))
           line.info('not sent any more: its step has ended, and the party does not have it');
+        void outages.answered(envelope.to);
         return;
       case 'receipt':
         return handleReceipt(lease, party, carried, line, started);
@@ -103,8 +103,9 @@ export function makeDispatcher(parts: DispatcherParts): (lease: Lease) => Promis
     const { envelope } = lease;
     const answerDue = answerDueAt(party, envelope, receipt, clock.now());
     const advance = routing.delivered(envelope, receipt);
+    const isRecorded = await recorded(lease, () => store.delivered(lease, receipt, advance, answerDue), line);
     void outages.answered(envelope.to);
-    if (!(await recorded(lease, () => store.delivered(lease, receipt, advance, answerDue), line))) return;
+    if (!isRecorded) return;
     if (answerDue !== null) parts.expect(answerDue);
     metrics.delivered(envelope.to, (clock.now() - envelope.createdAt) / 1_000);
     line.info('delivered', {
@@ -211,8 +212,23 @@ export function makeDispatcher(parts: DispatcherParts): (lease: Lease) => Promis
       random: clock.random(),
     });
     const told = { fault: fault.kind, code: fault.reason.code, reason: next.fault.reason.en, attempt: attempts + 1 };
+    await recordFault(lease, next, { doubtedAt, tried, told }, line);
     if (fault.kind === 'unreachable' || fault.kind === 'inDoubt') void outages.failed(envelope.to, firstSentAt, fault);
     else if (tried && fault.kind !== 'busy') void outages.answered(envelope.to);
+  }
+
+  async function recordFault(
+    lease: Lease,
+    next: Next,
+    {
+      doubtedAt,
+      tried,
+      told,
+    }: { readonly doubtedAt: Millis | null; readonly tried: boolean; readonly told: LogFields },
+    line: Logger,
+  ): Promise<void> {
+    const { envelope } = lease;
+    const { fault } = next;
     switch (next.next) {
       case 'refused': {
         const advance = routing.refused(envelope, next.fault);
