@@ -564,7 +564,7 @@ async function table(): Promise<void> {
       const seconds = ((Date.parse(updatedAt) - Date.parse(createdAt)) / 1_000).toFixed(1);
       const shown = state === 'delivered' ? (number ?? '–') : state;
       console.log(
-        `   ${fit('', 20)}${fit(to, 22)}${fit(shown, 34)}${fit(String(attempts + (state === 'parked' ? 0 : 1)), 6)}${fit(`${seconds} s`, 8)}`,
+        `   ${fit('', 20)}${fit(to, 22)}${fit(shown, 34)}${fit(String(attempts), 6)}${fit(`${seconds} s`, 8)}`,
       );
     }
   }

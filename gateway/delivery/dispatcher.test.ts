@@ -26,7 +26,7 @@ describe('an envelope on its way', () => {
   });
 
   test('to a party that is away is sent again with backoff, until it is there', async (t) => {
-    const { submit, clock, office, step, of } = await engine(t, { terms: { attempts: 9 } });
+    const { submit, clock, office, step, of } = await engine(t);
     office.answer = DONE;
     office.mood = 'absent';
     office.moodFor = 2;
@@ -45,7 +45,7 @@ describe('an envelope on its way', () => {
 
   test('GovStack: messages that fail delivery "should be dropped": here it waits as long as its case may, is then parked with an error, and goes on when released', async (t) => {
     const { submit, clock, office, step, envelopes, of, delivery } = await engine(t, {
-      terms: { attempts: 3, backoffMs: { first: 1_000, max: 3_600_000 } },
+      terms: { backoffMs: { first: 1_000, max: 3_600_000 } },
     });
     office.answer = DONE;
     office.mood = 'absent';
@@ -106,7 +106,7 @@ describe('an envelope on its way', () => {
 
   test('a party that refuses our question, or is away when we ask, has not refused the envelope: the doubt stays', async (t) => {
     const { submit, clock, office, step } = await engine(t, {
-      terms: { attempts: 9, breaker: { failures: 99, windowMs: 10_000, openMs: 1_000 } },
+      terms: { breaker: { failures: 99, windowMs: 10_000, openMs: 1_000 } },
     });
     office.answer = DONE;
     office.mood = 'forgetful';
@@ -209,7 +209,7 @@ describe('an envelope on its way', () => {
   });
 
   test('X-Road: infinite default timeout: a party that hangs, and heeds no abort, holds nobody for ever', async (t) => {
-    const { submit, clock, office, step } = await engine(t, { terms: { attempts: 99 } });
+    const { submit, clock, office, step } = await engine(t);
     office.answer = DONE;
     office.mood = 'hung';
     office.moodFor = 1;
