@@ -122,6 +122,31 @@ describe('an envelope on its way', () => {
     assert.equal(office.asked.filter((each) => each.startsWith('deliver')).length, 1);
   });
 
+  test('“unknown” to a question is believed after settleMs, counted from when the doubt arose and not from the last question', async (t) => {
+    const settleMs = 600_000;
+    const { submit, clock, office, step, envelopes, of, store } = await engine(t, {
+      terms: { backoffMs: { first: 1_000, max: 60_000 }, breaker: { failures: 99, windowMs: 10_000, openMs: 1_000 } },
+      facts: { delivers: REPLIES.atOnce.delivers.map((one) => ({ ...one, settleMs })) },
+    });
+    office.answer = DONE;
+    office.mood = 'deaf';
+    office.moodFor = 1;
+    const caseNo = await submit('A1');
+    const began = clock.now();
+    const deliveries = () => office.asked.filter((each) => each.startsWith('deliver')).length;
+    await clock.until('the first question', () => office.asked.includes(`inquire ${caseNo}-01`));
+    // It answers, and does not know the envelope: it is not away, and nothing is sent before the rest is over.
+    await clock.pass(settleMs - 30_000, 5_000);
+    assert.equal(deliveries(), 1);
+    const [waiting] = await envelopes('waiting');
+    assert.deepEqual([waiting?.inDoubt, waiting?.reason?.code], [true, 'notBelievedYet']);
+    await clock.until('done', async () => (await step(caseNo))?.state === 'DONE', settleMs);
+    assert.ok(clock.now() - began < settleMs + 90_000, `after ${clock.now() - began} ms`);
+    assert.deepEqual([deliveries(), office.book], [2, [`${caseNo}-01`]]);
+    assert.deepEqual(of('error'), [], 'a party that says "unknown" answers');
+    assert.equal((await store.lanes()).find(({ lane }) => lane === 'tea-office')?.away ?? null, null);
+  });
+
   test('where the same twice takes effect once, it is sent again without a question', async (t) => {
     const { submit, clock, office, step } = await engine(t, { terms: { idempotent: true }, able: { inquire: false } });
     office.answer = DONE;
