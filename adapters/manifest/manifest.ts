@@ -497,7 +497,7 @@ export function readManifest(
     };
     const wrongIn = (own: string, line: number, words: string): void =>
       void mistakes.push(`${path.basename(folder)}/${own} line ${line}: ${words}`);
-    lookCloser({ written, functions: new Set([...Object.keys(known), 'sequence']), sourceOf, wrong, wrongIn });
+    lookCloser({ written, functions: new Set([...Object.keys(known), 'sequence', 'once']), sourceOf, wrong, wrongIn });
   }
   if (mistakes.length > 0) throw new ManifestError([...new Set(mistakes)]);
   return manifest;
