@@ -27,7 +27,7 @@ describe('an envelope on its way', () => {
   });
 
   test('to a party that is away is sent again with backoff, until it is there', async (t) => {
-    const { submit, clock, office, step, of } = await engine(t, { terms: { attempts: 9 } });
+    const { submit, clock, office, step, of } = await engine(t);
     office.answer = DONE;
     office.mood = 'absent';
     office.moodFor = 2;
@@ -47,7 +47,6 @@ describe('an envelope on its way', () => {
   test('GovStack: messages that fail delivery "should be dropped": here it waits as long as its case may, is then parked with an error, and goes on when released', async (t) => {
     const { submit, clock, office, step, envelopes, of, delivery } = await engine(t, {
       terms: {
-        attempts: 3,
         backoffMs: { first: 1_000, max: 6 * HOUR },
         breaker: { failures: 3, windowMs: 10_000, openMs: 6 * HOUR },
       },
@@ -111,7 +110,7 @@ describe('an envelope on its way', () => {
 
   test('a party that refuses our question, or is away when we ask, has not refused the envelope: the doubt stays', async (t) => {
     const { submit, clock, office, step } = await engine(t, {
-      terms: { attempts: 9, breaker: { failures: 99, windowMs: 10_000, openMs: 1_000 } },
+      terms: { breaker: { failures: 99, windowMs: 10_000, openMs: 1_000 } },
     });
     office.answer = DONE;
     office.mood = 'forgetful';
@@ -125,6 +124,31 @@ describe('an envelope on its way', () => {
     office.inquiry = 'well';
     await clock.until('done', async () => (await step(caseNo))?.state === 'DONE');
     assert.equal(office.asked.filter((each) => each.startsWith('deliver')).length, 1);
+  });
+
+  test('“unknown” to a question is believed after settleMs, counted from when the doubt arose and not from the last question', async (t) => {
+    const settleMs = 600_000;
+    const { submit, clock, office, step, envelopes, of, store } = await engine(t, {
+      terms: { backoffMs: { first: 1_000, max: 60_000 }, breaker: { failures: 99, windowMs: 10_000, openMs: 1_000 } },
+      facts: { delivers: REPLIES.atOnce.delivers.map((one) => ({ ...one, settleMs })) },
+    });
+    office.answer = DONE;
+    office.mood = 'deaf';
+    office.moodFor = 1;
+    const caseNo = await submit('A1');
+    const began = clock.now();
+    const deliveries = () => office.asked.filter((each) => each.startsWith('deliver')).length;
+    await clock.until('the first question', () => office.asked.includes(`inquire ${caseNo}-01`));
+    // It answers, and does not know the envelope: it is not away, and nothing is sent before the rest is over.
+    await clock.pass(settleMs - 30_000, 5_000);
+    assert.equal(deliveries(), 1);
+    const [waiting] = await envelopes('waiting');
+    assert.deepEqual([waiting?.inDoubt, waiting?.reason?.code], [true, 'notBelievedYet']);
+    await clock.until('done', async () => (await step(caseNo))?.state === 'DONE', settleMs);
+    assert.ok(clock.now() - began < settleMs + 90_000, `after ${clock.now() - began} ms`);
+    assert.deepEqual([deliveries(), office.book], [2, [`${caseNo}-01`]]);
+    assert.deepEqual(of('error'), [], 'a party that says "unknown" answers');
+    assert.equal((await store.lanes()).find(({ lane }) => lane === 'tea-office')?.away ?? null, null);
   });
 
   test('where the same twice takes effect once, it is sent again without a question', async (t) => {
@@ -217,7 +241,7 @@ describe('an envelope on its way', () => {
   });
 
   test('X-Road: infinite default timeout: a party that hangs, and heeds no abort, holds nobody for ever', async (t) => {
-    const { submit, clock, office, step } = await engine(t, { terms: { attempts: 99 } });
+    const { submit, clock, office, step } = await engine(t);
     office.answer = DONE;
     office.mood = 'hung';
     office.moodFor = 1;

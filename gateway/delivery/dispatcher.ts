@@ -134,6 +134,8 @@ export function makeDispatcher(parts: DispatcherParts): (lease: Lease) => Promis
     let { doubtedAt } = lease;
     let asking = false;
     let tried = false;
+    /** It was given to its party now: only then a doubt begins, and a question that brings none to an end does not begin it anew. */
+    let sent = false;
     /** Within the call, so that an answer that breaks its contract counts as their failure. */
     const checked = (receipt: Receipt): Receipt => {
       if (receipt.answer !== undefined) checkAnswer(receipt.answer, deliverable, contracts);
@@ -154,7 +156,7 @@ export function makeDispatcher(parts: DispatcherParts): (lease: Lease) => Promis
         asking = false;
         if (known !== 'neverArrived') return { came: 'receipt', receipt: known, asked: true };
         const believedAt = doubtedAt + (deliverable?.settleMs ?? 0);
-        if (clock.now() < believedAt) throw notBelievedYet(believedAt);
+        if (clock.now() < believedAt) throw new NotBelievedYet(believedAt);
         doubtedAt = null;
         if (ended) return { came: 'notThere' };
       }
@@ -162,6 +164,7 @@ export function makeDispatcher(parts: DispatcherParts): (lease: Lease) => Promis
         { ...about, name: 'deliver', write: true, before: () => looked(lease) },
         async (call) => {
           tried = true;
+          sent = true;
           return checked(await adapter.deliver(envelope, call));
         },
       );
@@ -170,7 +173,7 @@ export function makeDispatcher(parts: DispatcherParts): (lease: Lease) => Promis
       if (error instanceof Stopped) return { came: 'stopped', by: error.by };
       const fault = Fault.from(error);
       if (asking) return { came: 'fault', fault: ofQuestion(fault), doubtedAt, tried };
-      return { came: 'fault', fault, doubtedAt: tried && fault.maybeArrived ? clock.now() : doubtedAt, tried };
+      return { came: 'fault', fault, doubtedAt: sent && fault.maybeArrived ? clock.now() : doubtedAt, tried };
     }
   }
 
@@ -213,7 +216,8 @@ export function makeDispatcher(parts: DispatcherParts): (lease: Lease) => Promis
     });
     const told = { fault: fault.kind, code: fault.reason.code, reason: next.fault.reason.en, attempt: attempts + 1 };
     await recordFault(lease, next, { doubtedAt, tried, told }, line);
-    if (fault.kind === 'unreachable' || fault.kind === 'inDoubt') void outages.failed(envelope.to, firstSentAt, fault);
+    const silent = (fault.kind === 'unreachable' || fault.kind === 'inDoubt') && !(fault instanceof NotBelievedYet);
+    if (silent) void outages.failed(envelope.to, firstSentAt, fault);
     else if (tried && fault.kind !== 'busy') void outages.answered(envelope.to);
   }
 
@@ -332,16 +336,18 @@ function cannotAskOfEnded(): Fault {
   });
 }
 
-/** They do not know it, so soon after it was sent: it may still be on its way inside their system. */
-function notBelievedYet(until: Millis): Fault {
-  return new Fault('inDoubt', {
-    until,
-    reason: {
-      code: 'notBelievedYet',
-      zh: '对方暂未查到该报文，稍后再次查询确认',
-      en: 'they do not know of it yet; they are asked again after a rest',
-    },
-  });
+/** They answer, and do not know it, so soon after it was sent: it may still be on its way inside their system. */
+class NotBelievedYet extends Fault {
+  constructor(until: Millis) {
+    super('inDoubt', {
+      until,
+      reason: {
+        code: 'notBelievedYet',
+        zh: '对方暂未查到该报文，稍后再次查询确认',
+        en: 'they do not know of it yet; they are asked again after a rest',
+      },
+    });
+  }
 }
 
 /** The question came to nothing, and says nothing about the envelope itself: it is in doubt as before. */
