@@ -87,7 +87,7 @@ for (const flags of [[], ['--check']])
     for (const expected of [
       '  tax/mapping/a002.jsonata line 21: tax.house-deed@1 has no houseAdress here',
       '  tax/mapping/envelope.jsonata line 10: settings has no chanelId here',
-      '  social-security/mapping/execute.jsonata line 6: there is no code table idTypes; there are idType',
+      '  social-security/mapping/execute.jsonata line 9: there is no code table idTypes; there are idType',
       '  utilities/manifest.yaml /operations/deliver/utilities.transfer@1/replies: ',
       '  birth/03-card.jsonata line 2: there is no step 09',
       '  birth/item.json /form: the contract form.birth@2 is not published',

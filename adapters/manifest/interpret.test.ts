@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
 import { once } from 'node:events';
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -14,6 +16,7 @@ import { Fault, type FaultKind } from '../../contracts/ports/fault.ts';
 import { silent } from '../../contracts/ports/logger.ts';
 import type { AwaitedAnswer } from '../../contracts/ports/store.ts';
 import { FarSide, type Saying } from '../../test/support/far-side.ts';
+import { type LogLine, logInto } from '../../test/support/party.ts';
 import { loadParties } from '../load.ts';
 import { encodeText } from '../wire/text/encoding.ts';
 
@@ -663,11 +666,45 @@ describe('the settings of a deployment', () => {
     const before = structuredClone(given);
     const { terms } = connect(given).facts;
     assert.deepEqual(
-      [terms.deadlineMs, terms.quota, terms.concurrency, terms.askAfterMs, terms.attempts, terms.idempotent],
-      [900, { calls: 3, per: 'day' }, 2, [1000], 8, false],
+      [terms.deadlineMs, terms.quota, terms.concurrency, terms.askAfterMs, terms.idempotent],
+      [900, { calls: 3, per: 'day' }, 2, [1000], false],
     );
     assert.ok(!('connectMs' in terms));
     assert.deepEqual(given, before);
+  });
+
+  test('terms.attempts is still accepted and ends nothing: who names it is warned once, with the place and what to do', async (t) => {
+    const copied = await mkdtemp(path.join(tmpdir(), 'onewindow-attempts-'));
+    t.after(() => rm(copied, { recursive: true, force: true }));
+    await cp(path.join(parties, 'bakery'), path.join(copied, 'bakery'), { recursive: true });
+    const file = path.join(copied, 'bakery', 'manifest.yaml');
+    const before = await readFile(file, 'utf8');
+    await writeFile(file, before.replace(/^terms:\n/m, 'terms:\n  attempts: 3\n'));
+    const [named] = await loadParties(copied);
+    assert.ok(named !== undefined && !/^ {2}attempts:/m.test(before), 'the folder names none by itself');
+    const own = 'parties.bakery.terms.attempts';
+    for (const [from, terms, places] of [
+      [folder('bakery'), {}, []],
+      [folder('bakery'), { attempts: 9 }, [own]],
+      [named, {}, ['bakery/manifest.yaml /terms/attempts']],
+      [named, { attempts: 9 }, ['bakery/manifest.yaml /terms/attempts', own]],
+    ] as const) {
+      const lines: LogLine[] = [];
+      const { adapter, facts } = from.connect(
+        { ...GOOD, terms },
+        { ...means, log: logInto(lines, { party: 'bakery' }) },
+      );
+      await adapter.close();
+      assert.ok(!('attempts' in facts.terms));
+      const warned = lines.filter(({ level }) => level === 'warn');
+      assert.equal(warned.length, places.length > 0 ? 1 : 0, JSON.stringify(lines));
+      for (const { message, fields } of warned) {
+        assert.equal(message, 'terms.attempts ends nothing any more: take it out');
+        assert.deepEqual(fields, { party: 'bakery', places });
+      }
+    }
+    // What was no number of attempts before is none now.
+    assert.deepEqual(unfit({ ...GOOD, terms: { attempts: 0 } }), ['/terms/attempts']);
   });
 
   test('what the adapter cannot do, a deployment cannot declare', () => {

@@ -10,10 +10,11 @@ import type {
 } from '../../contracts/ports/adapter.ts';
 import { type Problem, Unfit } from '../../contracts/ports/contract.ts';
 import type { ContractName, Json, JsonObject, Millis } from '../../contracts/ports/envelope.ts';
+import type { Logger } from '../../contracts/ports/logger.ts';
 import { takePush } from './callback.ts';
 import { Caller } from './caller.ts';
 import type { PartyLimits } from './limits.ts';
-import { type Manifest, termsProblems } from './manifest.ts';
+import { type Manifest, type TermsAsWritten, termsProblems } from './manifest.ts';
 import { Operations } from './operations.ts';
 
 /**
@@ -26,7 +27,8 @@ export function interpret(
   means: PartyMeans,
   limits: PartyLimits = { deliver: {}, queries: {} },
 ): Connected {
-  const { settings, terms, settleMs } = deployed(manifest, given);
+  const { settings, terms, settleMs, namesAttempts } = deployed(manifest, given);
+  warnOfAttempts(manifest, namesAttempts, means.log);
   return {
     facts: factsOf(manifest, terms, settleMs, limits),
     adapter: offered(manifest, new Caller(manifest, settings, terms, means)),
@@ -37,11 +39,17 @@ export function interpret(
 function deployed(
   manifest: Manifest,
   given: Json,
-): { readonly settings: JsonObject; readonly terms: Manifest['terms']; readonly settleMs: Millis | undefined } {
+): {
+  readonly settings: JsonObject;
+  readonly terms: Manifest['terms'];
+  readonly settleMs: Millis | undefined;
+  readonly namesAttempts: boolean;
+} {
   const object = given !== null && typeof given === 'object' && !Array.isArray(given);
   const { terms: over = {}, ...own } = object ? (structuredClone(given) as JsonObject) : {};
   const check = compileSchema(manifest.settings, { defaults: true, names: 'shown' });
-  const terms = { ...manifest.terms, ...(over as Partial<Manifest['terms']>) };
+  const { attempts, ...ownTerms } = over as TermsAsWritten;
+  const terms = { ...manifest.terms, ...ownTerms };
   const problems: Problem[] = [...check(object ? own : given)];
   const termed = termsProblems(over);
   problems.push(...termed.map((problem) => ({ ...problem, pointer: `/terms${problem.pointer}` })));
@@ -50,8 +58,16 @@ function deployed(
     const words = { zh: `部门 ${manifest.party} 的配置有误`, en: `the settings of ${manifest.party} have mistakes` };
     throw new Unfit(422, 'partySettings', words, problems);
   }
-  const { settleMs } = over as Partial<Manifest['terms']>;
-  return { settings: own, terms, settleMs };
+  return { settings: own, terms, settleMs: ownTerms.settleMs, namesAttempts: attempts !== undefined };
+}
+
+/** Once for each party, when it is made: nothing is wrong, and whoever wrote it believes that something comes of it. */
+function warnOfAttempts({ party, namesAttempts }: Manifest, deployed: boolean, log: Logger): void {
+  const places = [
+    ...(namesAttempts ? [`${party}/manifest.yaml /terms/attempts`] : []),
+    ...(deployed ? [`parties.${party}.terms.attempts`] : []),
+  ];
+  if (places.length > 0) log.warn('terms.attempts ends nothing any more: take it out', { places });
 }
 
 /** What the manifest is excused from as idempotent, a deployment cannot take back. */

@@ -239,6 +239,8 @@ function tolerant(tokens: Map<string, Token>): MappingFunctions {
     ...Object.fromEntries([...OPAQUE, ...SECRET].map((name) => [name, () => '0'])),
     ...Object.fromEntries(REWRITES.map((name) => [name, rewriting(name)])),
     people: () => [],
+    // What is fixed for an envelope is what the mapping gives the first time.
+    once: async (_name: unknown, make: unknown) => (typeof make === 'function' ? await make() : make),
   } as unknown as MappingFunctions;
 }
 

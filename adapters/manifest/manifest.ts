@@ -21,6 +21,8 @@ export interface Manifest {
   readonly version: string;
   /** JSON Schema of the deployment's settings. */
   readonly settings: JsonObject;
+  /** Its terms name `attempts`, which ends nothing any more. */
+  readonly namesAttempts: boolean;
   readonly terms: Terms & {
     readonly connectMs: number;
     /** For inquiries that have none of their own. */
@@ -160,14 +162,13 @@ export function termsProblems(terms: Json): readonly Problem[] {
 }
 
 /** What a manifest leaves out. */
-const USUAL = {
+export const DEFAULT_TERMS = {
   idempotent: false,
   concurrency: 4,
   deadlineMs: 20_000,
   connectMs: 3_000,
   quota: null,
   closed: [],
-  attempts: 8,
   backoffMs: { first: 1_000, max: 300_000 },
   breaker: { failures: 5, windowMs: 30_000, openMs: 15_000 },
   askAfterMs: [],
@@ -331,7 +332,8 @@ export function readManifest(
     );
 
   const { operations, session } = written;
-  const terms = { ...USUAL, ...written.terms };
+  const { attempts, ...ownTerms } = written.terms;
+  const terms = { ...DEFAULT_TERMS, ...ownTerms };
   const callback = operations.collect?.callback;
   const manifest: Manifest = {
     party: written.party,
@@ -339,6 +341,7 @@ export function readManifest(
     owner: written.owner,
     version: written.version,
     settings: written.settings,
+    namesAttempts: attempts !== undefined,
     terms,
     wire:
       written.wire.kind === 'http'
@@ -494,7 +497,7 @@ export function readManifest(
     };
     const wrongIn = (own: string, line: number, words: string): void =>
       void mistakes.push(`${path.basename(folder)}/${own} line ${line}: ${words}`);
-    lookCloser({ written, functions: new Set([...Object.keys(known), 'sequence']), sourceOf, wrong, wrongIn });
+    lookCloser({ written, functions: new Set([...Object.keys(known), 'sequence', 'once']), sourceOf, wrong, wrongIn });
   }
   if (mistakes.length > 0) throw new ManifestError([...new Set(mistakes)]);
   return manifest;
@@ -524,6 +527,9 @@ interface SequenceAsWritten {
 }
 type Table<T> = { readonly [key: string]: T };
 
+/** `attempts` is still accepted, and ends nothing: a party that does not answer is waited for. */
+export type TermsAsWritten = Partial<Manifest['terms']> & { readonly attempts?: number };
+
 /** manifest.yaml as `manifest.schema.json` describes it. */
 export interface ManifestAsWritten {
   readonly party: Party;
@@ -531,7 +537,7 @@ export interface ManifestAsWritten {
   readonly owner: string;
   readonly version: string;
   readonly settings: JsonObject;
-  readonly terms: Partial<Manifest['terms']>;
+  readonly terms: TermsAsWritten;
   readonly wire:
     | { readonly kind: 'http' }
     | ({ readonly kind: 'tcp-frame'; readonly lengthDigits: number } & Partial<FrameOptions>);

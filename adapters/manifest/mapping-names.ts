@@ -20,6 +20,8 @@ interface Operation {
   /** What it is about: `envelope`, `number`, `query`, `certificate`, `document`, `claim`. */
   readonly about: { readonly [name: string]: Shape };
   readonly number?: string | undefined;
+  /** Whether their record is of this case. */
+  readonly same?: string | undefined;
   readonly answer?: string | undefined;
   readonly at?: string | undefined;
   readonly dedupe?: string | undefined;
@@ -109,7 +111,8 @@ function tellMissingNames(schemas: readonly PublishedContract[], given: Paramete
 
   for (const { place, calls: own, about, gives, answer, ...texts } of operations) {
     const input = sees({ ...base, ...held, ...about, replies: anyReplies(own.slice(0, -1)), reply: ANY });
-    for (const name of ['number', 'at', 'dedupe', 'base64'] as const) look(`${place}/${name}`, texts[name], input);
+    for (const name of ['number', 'same', 'at', 'dedupe', 'base64'] as const)
+      look(`${place}/${name}`, texts[name], input);
     const shape = look(`${place}/answer`, answer, input);
     if (gives !== undefined)
       for (const words of unfit(shape, contractShape(gives), gives)) wrong(`${place}/answer`, words);
@@ -166,7 +169,15 @@ function operationsOf(
     `/operations/${place}/${key.replaceAll('~', '~0').replaceAll('/', '~1')}`;
   const envelope = (contract: ContractName) => ({
     envelope: fieldsShape(
-      { id: ANY, caseNo: ANY, stepNo: ANY, contract: ANY, body: contractShape(contract), revision: ANY },
+      {
+        id: ANY,
+        caseNo: ANY,
+        stepNo: ANY,
+        contract: ANY,
+        body: contractShape(contract),
+        revision: ANY,
+        firstSentAt: ANY,
+      },
       'an envelope',
     ),
   });

@@ -99,8 +99,6 @@ export interface Terms {
   readonly quota: { readonly calls: number; readonly per: 'minute' | 'day' } | null;
   /** Closed hours in local time (+08:00), `HH:MM-HH:MM`; may pass midnight. */
   readonly closed: readonly string[];
-  /** Ends nothing any more: a party that does not answer is waited for. Still accepted, and warned about. */
-  readonly attempts: number;
   readonly backoffMs: { readonly first: number; readonly max: number };
   readonly breaker: { readonly failures: number; readonly windowMs: number; readonly openMs: number };
   /** Delays before the first, second … question for an answer that is due; the last repeats. Empty: never asked. */

@@ -142,7 +142,7 @@ describe('the relay', () => {
 describe('a person', () => {
   test('OpenHIM: retries that cannot be stopped: a person can stop a lane, an envelope, a case; it stays stopped over a restart', async (t) => {
     const { submit, clock, office, delivery, restart } = await engine(t, {
-      terms: { breaker: { failures: 999, windowMs: 10_000, openMs: 1_000 }, attempts: 999 },
+      terms: { breaker: { failures: 999, windowMs: 10_000, openMs: 1_000 } },
     });
     office.mood = 'absent';
     const cancelled = await submit('A1');

@@ -162,7 +162,7 @@ export function makeDelivery(parts: DeliveryParts): Delivery {
       log,
     }),
     progress: makeCaseProgress(store, (lane) => live.has(lane)),
-    desk: makeDesk({ store, routing, party, contracts, clock, log }),
+    desk: makeDesk({ store, routing, party, contracts, expect: (at) => collector.expect(at), clock, log }),
     committed: (lanes) => relay.wake(lanes),
 
     async connect({ facts, adapter }) {

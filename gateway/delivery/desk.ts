@@ -1,7 +1,7 @@
 import type { EnvelopeView } from '../../contracts/ports/case.ts';
 import type { Clock } from '../../contracts/ports/clock.ts';
 import { type Contracts, Unfit } from '../../contracts/ports/contract.ts';
-import type { Party, Reason, Receipt } from '../../contracts/ports/envelope.ts';
+import type { Millis, Party, Reason, Receipt } from '../../contracts/ports/envelope.ts';
 import { Fault } from '../../contracts/ports/fault.ts';
 import type { Logger } from '../../contracts/ports/logger.ts';
 import type { Routing } from '../../contracts/ports/routing.ts';
@@ -14,12 +14,14 @@ export interface DeskParts {
   readonly routing: Routing;
   readonly party: (party: Party) => LiveParty | undefined;
   readonly contracts: Contracts;
+  /** An answer is to be asked for then. */
+  readonly expect: (at: Millis) => void;
   readonly clock: Clock;
   readonly log: Logger;
 }
 
 /** What a person does to the queue. Each is written down in the case's timeline, and survives a restart. */
-export function makeDesk({ store, routing, party, contracts, clock, log }: DeskParts): Desk {
+export function makeDesk({ store, routing, party, contracts, expect, clock, log }: DeskParts): Desk {
   const known = (lane: Party): void => {
     if (party(lane) === undefined) throw new Unfit(404, 'partyUnknown', { zh: '没有该部门', en: 'no such department' });
   };
@@ -64,6 +66,8 @@ export function makeDesk({ store, routing, party, contracts, clock, log }: DeskP
       if (outcome === undefined) throw unknown();
       if (outcome === 'notParked')
         throw new Unfit(409, 'notParked', { zh: '该报文没有在等待人工处理', en: 'this envelope is not parked' });
+      // One whose answer could not be read is asked for it again.
+      expect(clock.now());
       log.info('released by a person', { envelope: id, by });
     },
     async settle(id, by, settlement) {
@@ -82,6 +86,7 @@ export function makeDesk({ store, routing, party, contracts, clock, log }: DeskP
       );
       if (outcome === undefined) throw unknown();
       if (outcome === 'notInDoubt') throw notInDoubt();
+      if (answerDue !== null) expect(answerDue);
       log.info('settled by a person', { envelope: id, by, outcome: receipt === null ? 'notThere' : 'filed', asked });
       if (settlement.outcome === 'notThere' && theirs !== undefined)
         throw new Unfit(409, 'partyHasIt', {

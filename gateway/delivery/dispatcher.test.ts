@@ -4,7 +4,8 @@ import { Unfit } from '../../contracts/ports/contract.ts';
 import type { Store } from '../../contracts/ports/store.ts';
 import { engine, REPLIES } from '../../test/support/engine.ts';
 
-const DAY = 86_400_000;
+const HOUR = 3_600_000;
+const DAY = 24 * HOUR;
 const DONE = { outcome: 'done' as const, result: { leaf: 'green' } };
 
 describe('an envelope on its way', () => {
@@ -26,7 +27,7 @@ describe('an envelope on its way', () => {
   });
 
   test('to a party that is away is sent again with backoff, until it is there', async (t) => {
-    const { submit, clock, office, step, of } = await engine(t, { terms: { attempts: 9 } });
+    const { submit, clock, office, step, of } = await engine(t);
     office.answer = DONE;
     office.mood = 'absent';
     office.moodFor = 2;
@@ -45,14 +46,17 @@ describe('an envelope on its way', () => {
 
   test('GovStack: messages that fail delivery "should be dropped": here it waits as long as its case may, is then parked with an error, and goes on when released', async (t) => {
     const { submit, clock, office, step, envelopes, of, delivery } = await engine(t, {
-      terms: { attempts: 3, backoffMs: { first: 1_000, max: 3_600_000 } },
+      terms: {
+        backoffMs: { first: 1_000, max: 6 * HOUR },
+        breaker: { failures: 3, windowMs: 10_000, openMs: 6 * HOUR },
+      },
     });
     office.answer = DONE;
     office.mood = 'absent';
     const caseNo = await submit('A1');
-    await clock.pass(29 * DAY, 600_000);
+    await clock.pass(29 * DAY, HOUR);
     assert.equal((await step(caseNo))?.state, 'WAITING', 'an outage is not a person’s work');
-    await clock.until('parked', async () => (await envelopes('parked')).length === 1, 2 * DAY, 600_000);
+    await clock.until('parked', async () => (await envelopes('parked')).length === 1, 2 * DAY, HOUR);
     const parked = await step(caseNo);
     assert.equal(parked?.state, 'PARKED');
     assert.match(parked.reason?.zh ?? '', /^等待期限已到，共尝试 \d+ 次仍未成功，请人工处理：connectRefused（原话）$/);
@@ -106,7 +110,7 @@ describe('an envelope on its way', () => {
 
   test('a party that refuses our question, or is away when we ask, has not refused the envelope: the doubt stays', async (t) => {
     const { submit, clock, office, step } = await engine(t, {
-      terms: { attempts: 9, breaker: { failures: 99, windowMs: 10_000, openMs: 1_000 } },
+      terms: { breaker: { failures: 99, windowMs: 10_000, openMs: 1_000 } },
     });
     office.answer = DONE;
     office.mood = 'forgetful';
@@ -122,6 +126,31 @@ describe('an envelope on its way', () => {
     assert.equal(office.asked.filter((each) => each.startsWith('deliver')).length, 1);
   });
 
+  test('“unknown” to a question is believed after settleMs, counted from when the doubt arose and not from the last question', async (t) => {
+    const settleMs = 600_000;
+    const { submit, clock, office, step, envelopes, of, store } = await engine(t, {
+      terms: { backoffMs: { first: 1_000, max: 60_000 }, breaker: { failures: 99, windowMs: 10_000, openMs: 1_000 } },
+      facts: { delivers: REPLIES.atOnce.delivers.map((one) => ({ ...one, settleMs })) },
+    });
+    office.answer = DONE;
+    office.mood = 'deaf';
+    office.moodFor = 1;
+    const caseNo = await submit('A1');
+    const began = clock.now();
+    const deliveries = () => office.asked.filter((each) => each.startsWith('deliver')).length;
+    await clock.until('the first question', () => office.asked.includes(`inquire ${caseNo}-01`));
+    // It answers, and does not know the envelope: it is not away, and nothing is sent before the rest is over.
+    await clock.pass(settleMs - 30_000, 5_000);
+    assert.equal(deliveries(), 1);
+    const [waiting] = await envelopes('waiting');
+    assert.deepEqual([waiting?.inDoubt, waiting?.reason?.code], [true, 'notBelievedYet']);
+    await clock.until('done', async () => (await step(caseNo))?.state === 'DONE', settleMs);
+    assert.ok(clock.now() - began < settleMs + 90_000, `after ${clock.now() - began} ms`);
+    assert.deepEqual([deliveries(), office.book], [2, [`${caseNo}-01`]]);
+    assert.deepEqual(of('error'), [], 'a party that says "unknown" answers');
+    assert.equal((await store.lanes()).find(({ lane }) => lane === 'tea-office')?.away ?? null, null);
+  });
+
   test('where the same twice takes effect once, it is sent again without a question', async (t) => {
     const { submit, clock, office, step } = await engine(t, { terms: { idempotent: true }, able: { inquire: false } });
     office.answer = DONE;
@@ -133,13 +162,16 @@ describe('an envelope on its way', () => {
   });
 
   test('in doubt, and they can be asked nothing: their own word is waited for as long as the case may, and nothing is sent again', async (t) => {
-    const { submit, clock, office, envelopes } = await engine(t, { able: { inquire: false } });
+    const { submit, clock, office, envelopes } = await engine(t, {
+      able: { inquire: false },
+      terms: { backoffMs: { first: 1_000, max: 6 * HOUR } },
+    });
     office.mood = 'forgetful';
     const caseNo = await submit('A1');
-    await clock.pass(DAY, 60_000);
+    await clock.pass(DAY, HOUR);
     const [waiting] = await envelopes('waiting');
     assert.deepEqual([waiting?.inDoubt, waiting?.fault, waiting?.attempts], [true, 'inDoubt', 1]);
-    await clock.until('parked', async () => (await envelopes('parked')).length === 1, 31 * DAY, 600_000);
+    await clock.until('parked', async () => (await envelopes('parked')).length === 1, 31 * DAY, HOUR);
     assert.deepEqual(office.asked, [`deliver ${caseNo}-01`]);
     assert.match((await envelopes('parked'))[0]?.reason?.zh ?? '', /无法向该部门查询，请人工核实/);
   });
@@ -209,7 +241,7 @@ describe('an envelope on its way', () => {
   });
 
   test('X-Road: infinite default timeout: a party that hangs, and heeds no abort, holds nobody for ever', async (t) => {
-    const { submit, clock, office, step } = await engine(t, { terms: { attempts: 99 } });
+    const { submit, clock, office, step } = await engine(t);
     office.answer = DONE;
     office.mood = 'hung';
     office.moodFor = 1;

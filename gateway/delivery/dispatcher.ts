@@ -2,13 +2,13 @@ import type { Clock } from '../../contracts/ports/clock.ts';
 import type { Contracts } from '../../contracts/ports/contract.ts';
 import type { Envelope, Millis, Party, Receipt } from '../../contracts/ports/envelope.ts';
 import { Fault } from '../../contracts/ports/fault.ts';
-import type { Logger } from '../../contracts/ports/logger.ts';
+import type { LogFields, Logger } from '../../contracts/ports/logger.ts';
 import type { Metrics } from '../../contracts/ports/observe.ts';
 import type { Routing } from '../../contracts/ports/routing.ts';
 import type { DeliveryStore, DeskStore, Lease, MayBeSent, Recorded } from '../../contracts/ports/store.ts';
 import { isAway } from './away.ts';
 import type { Outages } from './outages.ts';
-import { outcome, waitUntil } from './outcome.ts';
+import { type Next, outcome, waitUntil } from './outcome.ts';
 import { answerDueAt, answersLater, checkAnswer, deliverableOf, type LiveParty } from './party.ts';
 
 export interface DispatcherParts {
@@ -84,9 +84,9 @@ export function makeDispatcher(parts: DispatcherParts): (lease: Lease) => Promis
         if (carried.by !== 'overtaken') await store.returned(lease);
         return;
       case 'notThere':
-        void outages.answered(envelope.to);
         if (ours(await written(lease, () => store.withheld(lease), line), line))
           line.info('not sent any more: its step has ended, and the party does not have it');
+        void outages.answered(envelope.to);
         return;
       case 'receipt':
         return handleReceipt(lease, party, carried, line, started);
@@ -103,8 +103,9 @@ export function makeDispatcher(parts: DispatcherParts): (lease: Lease) => Promis
     const { envelope } = lease;
     const answerDue = answerDueAt(party, envelope, receipt, clock.now());
     const advance = routing.delivered(envelope, receipt);
+    const isRecorded = await recorded(lease, () => store.delivered(lease, receipt, advance, answerDue), line);
     void outages.answered(envelope.to);
-    if (!(await recorded(lease, () => store.delivered(lease, receipt, advance, answerDue), line))) return;
+    if (!isRecorded) return;
     if (answerDue !== null) parts.expect(answerDue);
     metrics.delivered(envelope.to, (clock.now() - envelope.createdAt) / 1_000);
     line.info('delivered', {
@@ -133,6 +134,8 @@ export function makeDispatcher(parts: DispatcherParts): (lease: Lease) => Promis
     let { doubtedAt } = lease;
     let asking = false;
     let tried = false;
+    /** It was given to its party now: only then a doubt begins, and a question that brings none to an end does not begin it anew. */
+    let sent = false;
     /** Within the call, so that an answer that breaks its contract counts as their failure. */
     const checked = (receipt: Receipt): Receipt => {
       if (receipt.answer !== undefined) checkAnswer(receipt.answer, deliverable, contracts);
@@ -153,7 +156,7 @@ export function makeDispatcher(parts: DispatcherParts): (lease: Lease) => Promis
         asking = false;
         if (known !== 'neverArrived') return { came: 'receipt', receipt: known, asked: true };
         const believedAt = doubtedAt + (deliverable?.settleMs ?? 0);
-        if (clock.now() < believedAt) throw notBelievedYet(believedAt);
+        if (clock.now() < believedAt) throw new NotBelievedYet(believedAt);
         doubtedAt = null;
         if (ended) return { came: 'notThere' };
       }
@@ -161,6 +164,7 @@ export function makeDispatcher(parts: DispatcherParts): (lease: Lease) => Promis
         { ...about, name: 'deliver', write: true, before: () => looked(lease) },
         async (call) => {
           tried = true;
+          sent = true;
           return checked(await adapter.deliver(envelope, call));
         },
       );
@@ -169,7 +173,7 @@ export function makeDispatcher(parts: DispatcherParts): (lease: Lease) => Promis
       if (error instanceof Stopped) return { came: 'stopped', by: error.by };
       const fault = Fault.from(error);
       if (asking) return { came: 'fault', fault: ofQuestion(fault), doubtedAt, tried };
-      return { came: 'fault', fault, doubtedAt: tried && fault.maybeArrived ? clock.now() : doubtedAt, tried };
+      return { came: 'fault', fault, doubtedAt: sent && fault.maybeArrived ? clock.now() : doubtedAt, tried };
     }
   }
 
@@ -211,8 +215,24 @@ export function makeDispatcher(parts: DispatcherParts): (lease: Lease) => Promis
       random: clock.random(),
     });
     const told = { fault: fault.kind, code: fault.reason.code, reason: next.fault.reason.en, attempt: attempts + 1 };
-    if (fault.kind === 'unreachable' || fault.kind === 'inDoubt') void outages.failed(envelope.to, firstSentAt, fault);
+    await recordFault(lease, next, { doubtedAt, tried, told }, line);
+    const silent = (fault.kind === 'unreachable' || fault.kind === 'inDoubt') && !(fault instanceof NotBelievedYet);
+    if (silent) void outages.failed(envelope.to, firstSentAt, fault);
     else if (tried && fault.kind !== 'busy') void outages.answered(envelope.to);
+  }
+
+  async function recordFault(
+    lease: Lease,
+    next: Next,
+    {
+      doubtedAt,
+      tried,
+      told,
+    }: { readonly doubtedAt: Millis | null; readonly tried: boolean; readonly told: LogFields },
+    line: Logger,
+  ): Promise<void> {
+    const { envelope } = lease;
+    const { fault } = next;
     switch (next.next) {
       case 'refused': {
         const advance = routing.refused(envelope, next.fault);
@@ -316,16 +336,18 @@ function cannotAskOfEnded(): Fault {
   });
 }
 
-/** They do not know it, so soon after it was sent: it may still be on its way inside their system. */
-function notBelievedYet(until: Millis): Fault {
-  return new Fault('inDoubt', {
-    until,
-    reason: {
-      code: 'notBelievedYet',
-      zh: '对方暂未查到该报文，稍后再次查询确认',
-      en: 'they do not know of it yet; they are asked again after a rest',
-    },
-  });
+/** They answer, and do not know it, so soon after it was sent: it may still be on its way inside their system. */
+class NotBelievedYet extends Fault {
+  constructor(until: Millis) {
+    super('inDoubt', {
+      until,
+      reason: {
+        code: 'notBelievedYet',
+        zh: '对方暂未查到该报文，稍后再次查询确认',
+        en: 'they do not know of it yet; they are asked again after a rest',
+      },
+    });
+  }
 }
 
 /** The question came to nothing, and says nothing about the envelope itself: it is in doubt as before. */

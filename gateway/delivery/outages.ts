@@ -12,15 +12,11 @@ export interface OutagesParts {
   readonly alarmAfterMs: number;
 }
 
-/** Between two questions to the store whether an outage is over: each answer of a party that was away asks. */
-const LOOK_EVERY_MS = 10_000;
-
 interface Seen {
   /** The first failure since it last answered. */
   failingSince: Millis | null;
   /** The store has been told, by us or by another node; undefined: not known since this node started. */
   away: boolean | undefined;
-  lookedAt: Millis;
 }
 
 /**
@@ -60,16 +56,14 @@ export class Outages {
     }
   }
 
-  /** It answered, whatever it said. Never rejects. */
+  /** It answered, whatever it said, and that is written down. Never rejects. */
   async answered(party: Party): Promise<void> {
     const { store, clock, log, alarmAfterMs } = this.#parts;
     const seen = this.#of(party);
     seen.failingSince = null;
-    const now = clock.now();
-    if (seen.away === false || now - seen.lookedAt < LOOK_EVERY_MS) return;
-    seen.lookedAt = now;
+    if (seen.away === false) return;
     try {
-      const since = await store.partyBack(party, now - alarmAfterMs);
+      const since = await store.partyBack(party, clock.now() - alarmAfterMs);
       if (since !== 'stillWaited') seen.away = false;
       if (typeof since === 'number') log.info('a party answers again', { party, since: new Date(since).toISOString() });
     } catch (error) {
@@ -81,7 +75,6 @@ export class Outages {
     const seen = this.#seen.get(party) ?? {
       failingSince: null,
       away: undefined,
-      lookedAt: Number.NEGATIVE_INFINITY,
     };
     this.#seen.set(party, seen);
     return seen;

@@ -149,7 +149,8 @@ export function materialProblems(
   return materials.slice(0, MOST_MATERIALS).flatMap((entry, at): readonly Problem[] => {
     if (!isObject(entry)) return [];
     const problems: Problem[] = [];
-    if (item !== undefined && typeof entry.code === 'string' && !known.has(entry.code)) {
+    const isCode = typeof entry.code === 'string' && !pointers.has(`/materials/${at}/code`);
+    if (item !== undefined && isCode && !known.has(entry.code as string)) {
       problems.push({
         pointer: `/materials/${at}/code`,
         code: 'materialUnknown',

@@ -2,6 +2,7 @@ import { type SqlBool, sql } from 'kysely';
 import type { CaseEvent } from '../../contracts/ports/case.ts';
 import type { Millis, Party } from '../../contracts/ports/envelope.ts';
 import type { CaseReads, LaneState, Pause } from '../../contracts/ports/store.ts';
+import { unindexed } from './bounded-search.ts';
 import { makeCaseSearch } from './case-search.ts';
 import { keyOf, paged } from './cursor.ts';
 import { makeEnvelopeSearch } from './envelope-search.ts';
@@ -64,7 +65,8 @@ export function makeReads({ db, dialect }: Pick<StoreParts, 'db' | 'dialect'>): 
       .selectFrom('envelopes')
       .select([...columns])
       .where('case_no', 'in', [...caseNos])
-      .where('place', 'in', [...OPEN])
+      // A case has few, and what stands open may be much.
+      .where(unindexed('place'), 'in', [...OPEN])
       .orderBy('case_no')
       .orderBy('seq');
   const createdAt = prepared((p: { seq: number }) =>

@@ -166,7 +166,7 @@ export function mayNotBeSent(
 }
 
 /** `331124261123000001-02.3` is the third. */
-export function revisionOf(id: string): number {
+function revisionOf(id: string): number {
   const at = id.lastIndexOf('.');
   return at === -1 ? 1 : Number(id.slice(at + 1));
 }

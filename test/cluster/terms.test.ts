@@ -224,7 +224,6 @@ describe('what a department allows holds over all nodes together', { skip: await
     const breaker = { failures: 3, windowMs: 10_000, openMs };
     const { hall, clock, calls, lines, submit, seen } = await twoNodes(t, 'tax', {
       breaker,
-      attempts: 100,
       concurrency: 4,
       backoffMs: { first: 20, max: 40 },
     });

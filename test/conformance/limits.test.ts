@@ -69,7 +69,10 @@ const RESULTS: Facts['steps'] = Object.fromEntries(
     },
   ]),
 );
-const FUNCTIONS = { sequence: (digits: number) => '0'.repeat(digits) } as never;
+const FUNCTIONS = {
+  sequence: (digits: number) => '0'.repeat(digits),
+  once: async (_name: string, make: unknown) => (typeof make === 'function' ? await make() : make),
+} as never;
 const SETTINGS: JsonObject = { macKey: 'k', appKey: 'k', appSecret: 's', signKey: 'k', privateKey: '', bodyKey: '' };
 
 /** Why the message of a step cannot be made of these facts, for its own reasons of length, characters and contract. */

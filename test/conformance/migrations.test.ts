@@ -151,7 +151,13 @@ for (const ground of grounds) {
         const record = await store.caseOf(row.case_no);
         assert.deepEqual(
           [record?.submission, record?.steps, record?.state, record?.held, record?.owed],
-          [JSON.parse(row.submission), JSON.parse(row.steps), row.state, row.held === 1, []],
+          [
+            JSON.parse(row.submission),
+            JSON.parse(row.steps),
+            row.state,
+            row.held === 1 ? { by: '', reason: '', at: 0 } : null,
+            [],
+          ],
         );
         assert.deepEqual(
           (await store.timeline(row.case_no, undefined, 50)).rows,

@@ -57,6 +57,9 @@ const PLANS: Record<Method | 'start' | 'sweep', readonly string[] | Expected> = 
       'claims(what)',
       'kept_ends',
       'kept(key)',
+      'envelope_values_age',
+      'envelope_values(envelope_id, name)',
+      'envelopes(id)',
     ],
     shared: ['used_nonces_end', 'used_nonces(app_key, nonce)'],
   },
@@ -76,17 +79,18 @@ const PLANS: Record<Method | 'start' | 'sweep', readonly string[] | Expected> = 
   owing: ['cases_owed', 'cases(seq)'],
 
   // Of those that stand ready in one lane, and of those whose time has come.
-  lease: ['envelopes_wakes', 'envelopes_place', 'envelopes(seq)', CASE, 'lanes(lane)'],
+  lease: ['envelopes_wakes', 'envelopes_place', 'envelopes(seq)', 'envelopes_case', CASE, 'lanes(lane)'],
   delivered: HAPPENING,
   refused: HAPPENING,
   postponed: HAPPENING,
   parked: HAPPENING,
   returned: HAPPENING,
-  withheld: HAPPENING,
   mayBeSent: ['envelopes(id)', CASE, 'lanes(lane)'],
+  withheld: HAPPENING,
   answerFailed: HAPPENING,
   answerAwaited: HAPPENING,
   partyAway: [],
+  // Of those of one lane that stand open.
   partyBack: ['lanes(lane)', 'envelopes_place'],
   awaiting: ['envelopes_answer_lane', 'envelopes(seq)'],
   due: [
@@ -109,10 +113,10 @@ const PLANS: Record<Method | 'start' | 'sweep', readonly string[] | Expected> = 
   cases: [],
   timeline: ['events(case_no, no)'],
   envelope: ['envelopes(id)'],
-  envelopes: [],
-  unmatched: ['messages_kept', 'messages_unmatched'],
   pauses: [ALL_LANES],
   open: ['envelopes_case'],
+  envelopes: [],
+  unmatched: ['messages_kept', 'messages_unmatched'],
   lanes: ['envelopes_place', 'envelopes(seq)', 'messages_kept | messages_unmatched', ALL_LANES],
 
   write: [ANCHOR, 'ledger(seq)'],
@@ -133,16 +137,17 @@ const PLANS: Record<Method | 'start' | 'sweep', readonly string[] | Expected> = 
   handedOut: [],
   handedOutAs: ['handed_out(sm3)'],
 
-  once: ['envelope_values(envelope_id, name)', 'envelope_values_age', 'envelopes(id)'],
-  onceValues: ['envelope_values(envelope_id, name)'],
-  keepItemVersions: [],
-  itemVersion: ['item_versions(code, version)', 'item_versions_newest'],
-  undecidedCases: ['cases_undecided'],
-
   tell: [],
   unpublished: ['public_events(seq)'],
   published: ['public_events(seq)'],
   giveUp: ['public_events(seq)'],
+
+  once: ['envelope_values(envelope_id, name)'],
+  onceValues: ['envelope_values(envelope_id, name)'],
+
+  keepItemVersions: [],
+  itemVersion: ['item_versions(code, version)', 'item_versions_newest'],
+  undecidedCases: ['cases_undecided'],
 
   allot: [],
   allotted: ['allotments(party, period)'],
@@ -188,6 +193,8 @@ function mostPages(call: Call): number {
   if (call === 'start') return 1_000;
   // A thousand entries: of a search that sifts, of a check and of a count.
   if (/^(cases|read|envelopes) by|^(check|count|deleteBefore)$/.test(call)) return 4_000;
+  // Five hundred rows, each with its envelope.
+  if (call === 'sweep') return 8_000;
   // Ten thousand rows are deleted at once, each found by its number.
   return call === 'giveUp' ? 45_000 : 150;
 }
@@ -456,7 +463,7 @@ async function pagesOfWork(at: Ground): Promise<number> {
 
 /** Neither about the schema nor about the engine itself. */
 const asksForData = (text: string): boolean =>
-  /^(select|insert|update|delete) /.test(text) && !/kysely_|sqlite_|\bpg_/.test(text);
+  /^\s*(select|insert|update|delete) /.test(text) && !/kysely_|sqlite_|\bpg_/.test(text);
 
 /** Prepared by both engines, and of use to one: where nodes share the database, its nonces are others. */
 const ELSEWHERE = { embedded: /^$/, shared: /^insert into "nonces" / } as const;

@@ -12,7 +12,7 @@ import { openStore } from '../../gateway/store/open.ts';
 import type { PostgresOptions } from '../../gateway/store/postgres.ts';
 import { type LogLine, logInto } from '../support/party.ts';
 import { TcpProxy } from '../support/proxy.ts';
-import { change, event, HOLD, newCase, nothing, PREFIX } from '../support/sample-case.ts';
+import { change, envelope, event, HOLD, newCase, nothing, watchedChange } from '../support/sample-case.ts';
 import { freshDatabase, postgres } from '../support/services.ts';
 import { wholePath } from '../support/statements.ts';
 import { until } from '../support/world.ts';
@@ -210,36 +210,64 @@ else {
 
     test('a node that falls silent in a transaction holds its case no longer than a statement may take', async (t) => {
       const at = await ground(t);
-      const silentOne = await at.node({ statementTimeoutMs: 1_000 });
+      const wire = await at.wire();
+      const silentOne = await at.node({ statementTimeoutMs: 1_000, through: wire.url(at.url) });
       const other = await at.node({ lockTimeoutMs: 4_000 });
       const [caseNo] = (await some(other, 1)) as [string];
-      let goOn = (): void => {};
-      const said = new Promise<void>((resolve) => {
-        goOn = resolve;
+      let fell = (): void => {};
+      const silentNow = new Promise<void>((resolve) => {
+        fell = resolve;
       });
-      const silence = silentOne.changed(caseNo, async () => {
-        await said;
-        return change({ events: [event('told')] });
-      });
+      const silence = silentOne.changed(caseNo, async () =>
+        watchedChange(change({ events: [event('told')] }), () => {
+          wire.pause();
+          fell();
+        }),
+      );
       const refused = assert.rejects(silence, comeAgain);
-      await rest(100);
+      await silentNow;
       await other.changed(caseNo, async () => change({ events: [event('answered')] }));
-      goOn();
+      wire.resume();
       await refused;
       await silentOne.changed(caseNo, nothing);
       const kinds = (await other.timeline(caseNo, undefined, 9)).rows.map(({ kind }) => kind);
       assert.deepEqual(kinds, ['accepted', 'sent', 'answered'], 'its late word is not written');
     });
 
+    test('a node that falls silent while it computes a change keeps nobody waiting, and computes it again on what the case is by then', async (t) => {
+      const at = await ground(t);
+      const [slow, other] = [await at.node(), await at.node()];
+      const [caseNo] = (await some(other, 1)) as [string];
+      let goOn = (): void => {};
+      const said = new Promise<void>((resolve) => {
+        goOn = resolve;
+      });
+      const seen: number[] = [];
+      const late = slow.changed(caseNo, async ({ messages }) => {
+        seen.push(messages);
+        await said;
+        return change({ events: [event('told')], outbox: [envelope(caseNo, `W${messages + 1}`, 'hall')] });
+      });
+      await other.changed(caseNo, async () =>
+        change({ events: [event('answered')], outbox: [envelope(caseNo, 'W1', 'hall')] }),
+      );
+      goOn();
+      assert.equal((await late)?.messages, 2);
+      assert.deepEqual(seen, [0, 1]);
+      const kinds = (await other.timeline(caseNo, undefined, 9)).rows.map(({ kind }) => kind);
+      assert.deepEqual(kinds, ['accepted', 'sent', 'answered', 'told']);
+    });
+
     test('a node that was paused in a transaction speaks before it hears that this has ended: it is told to come again', async (t) => {
       const at = await ground(t);
       const store = await at.node({ statementTimeoutMs: 1_000 });
       const [caseNo] = (await some(store, 1)) as [string];
-      const word = store.changed(caseNo, async () => {
-        // As by SIGSTOP: nothing is read in between.
-        for (const end = Date.now() + 1_500; Date.now() < end; );
-        return change({ events: [event('told')] });
-      });
+      const word = store.changed(caseNo, async () =>
+        watchedChange(change({ events: [event('told')] }), () => {
+          // As by SIGSTOP: nothing is read in between.
+          for (const end = Date.now() + 1_500; Date.now() < end; );
+        }),
+      );
       await assert.rejects(word, comeAgain);
       const kinds = (await store.timeline(caseNo, undefined, 9)).rows.map(({ kind }) => kind);
       assert.deepEqual(kinds, ['accepted', 'sent']);
@@ -250,7 +278,8 @@ else {
       const wire = await at.wire();
       const lines: LogLine[] = [];
       const store = await at.node({ through: wire.url(at.url), log: logInto(lines) });
-      const about = { key: `${PREFIX}000001-01` };
+      const [caseNo] = (await some(store, 1)) as [string];
+      const about = { key: `${caseNo}-02` };
       const word = {
         from: 'tea-office',
         about,
@@ -259,11 +288,8 @@ else {
         answer: { outcome: 'done', result: {} },
       } as const;
       assert.equal(await store.collected(word, () => nothing), 'unmatched');
-      await some(store, 1);
-      const away = store.rematch(null, () => async (record) => {
-        wire.cut();
-        return nothing(record);
-      });
+      await store.changed(caseNo, async () => change({ outbox: [envelope(caseNo, '02', 'tea-office')] }));
+      const away = store.rematch(null, () => async (record) => watchedChange(await nothing(record), () => wire.cut()));
       await assert.rejects(away, comeAgain);
       assert.equal(await until(() => store.rematch(null, () => nothing).catch(() => undefined)), 1);
       assert.deepEqual(

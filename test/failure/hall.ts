@@ -16,10 +16,9 @@ import { Books, type Damage } from './books.ts';
 import { GatewayNode } from './gateway-node.ts';
 import type { KillPoint } from './killable.ts';
 
-/** Impatient, so that a hundred kills heal in minutes; attempts are not what is tested here. */
+/** Impatient, so that a hundred kills heal in minutes. */
 export const HASTE: JsonObject = {
   deadlineMs: 1_500,
-  attempts: 20,
   backoffMs: { first: 50, max: 300 },
   breaker: { failures: 5, windowMs: 5_000, openMs: 300 },
   askAfterMs: [150, 250],

@@ -5,11 +5,13 @@
  */
 import { readFileSync, writeSync } from 'node:fs';
 import type { Settings } from '../../config/settings.ts';
+import type { Change } from '../../contracts/ports/case.ts';
 import type { Envelope, Receipt } from '../../contracts/ports/envelope.ts';
 import { start } from '../../gateway/main.ts';
+import { watchedChange } from '../support/sample-case.ts';
 import { ShiftedClock } from '../support/shifted-clock.ts';
 
-/** The `nth` call of this method from now on. `within`: inside the transaction, while the case is being advanced. */
+/** The `nth` call of this method from now on. `within`: inside the transaction, while what became of the case is being written. */
 export interface KillPoint {
   readonly port: 'store' | 'bus' | 'adapter';
   readonly method: string;
@@ -69,14 +71,16 @@ function watched<Port extends object>(target: Port, port: KillPoint['port'], par
   });
 }
 
-/** An `advance`, or what makes one, or the `open` of a new case: told of when the store runs it. */
+/** An `advance`, or what makes one, or the `open` of a new case: told of when the store writes what it gave. */
 function within(given: unknown, tell: () => void): unknown {
   if (typeof given === 'function')
     return (...inner: unknown[]) => {
       const result = (given as Callable)(...inner);
       if (typeof result === 'function') return within(result, tell);
-      tell();
-      return result;
+      if (!(result instanceof Promise)) return result;
+      return result.then((made: Change | { readonly change: Change }) =>
+        'change' in made ? { ...made, change: watchedChange(made.change, tell) } : watchedChange(made, tell),
+      );
     };
   if (given !== null && typeof given === 'object' && 'open' in given)
     return { ...given, open: within(given.open, tell) };

@@ -25,7 +25,8 @@ describe('what a person can stop, let go and cancel', () => {
     // The terms say three attempts, which end nothing any more.
     await until(async () => ((await tried())[0]?.attempts ?? 0) > 5 || undefined, 8_000, 'six attempts');
     const [waiting] = await tried();
-    assert.deepEqual([waiting?.state, waiting?.fault, waiting?.inDoubt], ['waiting', 'unreachable', false]);
+    assert.ok(['waiting', 'leased'].includes(waiting?.state ?? ''));
+    assert.deepEqual([waiting?.fault, waiting?.inDoubt], ['unreachable', false]);
     assert.equal((await hall.step(caseNo, '02')).state, 'WAITING');
     await hall.progress(caseNo, '02', 'WAITING');
     assert.equal((await hall.department('tax')).lane.parked, 0);
@@ -51,7 +52,8 @@ describe('what a person can stop, let go and cancel', () => {
       8_000,
       'questions that came to nothing',
     );
-    assert.deepEqual([doubtful?.state, doubtful?.fault, doubtful?.inDoubt], ['waiting', 'inDoubt', true]);
+    assert.ok(['waiting', 'leased'].includes(doubtful?.state ?? ''));
+    assert.deepEqual([doubtful?.fault, doubtful?.inDoubt], ['inDoubt', true]);
     await hall.mood('tax', 'well');
     await hall.ends(caseNo);
     assert.deepEqual(hall.filed('tax', caseNo), [`${caseNo}-01`]);

@@ -52,7 +52,7 @@ describe('every time that is shown to others is ISO 8601 with +08:00', () => {
 
   before(async () => {
     world = await startWorld({
-      terms: { attempts: 1_000, breaker: { failures: 3, windowMs: 10_000, openMs: 300 } },
+      terms: { breaker: { failures: 3, windowMs: 10_000, openMs: 300 } },
       over: {
         certificates: {
           max: 1_000,

@@ -178,6 +178,7 @@ describe('told once means once', () => {
       '/form/price pricePositive',
       '/form/sellers sharesSum',
       '/form/sellers/0/name characterNotAllowed',
+      '/materials/0 materialEmpty',
       '/materials/0/code pattern',
     ]);
   });

@@ -87,6 +87,10 @@ function historyOf(finished: number): readonly string[] {
           `insert into use_codes (code_hash, app_key, expires_at, used_at, ticket) ${series(finished)} select 'U' || n, 'hall', ${FAR} + n, null, '{}' from series`,
           `insert into nonces (forget_at, app_key, nonce) ${series(finished)} select ${FAR} + n % 300, 'hall', 'nonce-of-request-' || n from series`,
           `insert into used_nonces (app_key, nonce, forget_at) ${series(finished)} select 'hall', 'nonce-of-request-' || n, ${FAR} from series`,
+          `insert into envelope_values (envelope_id, name, value, at)
+           ${series(finished)} select ${caseNo()} || '-01', 'serial', '"000001"', ${acceptedAt('n')} from series`,
+          `insert into item_versions (code, version, definition, current_at)
+           ${series(Math.ceil(finished / 10))} select 'item-' || (n % 400), 'v' || n, ${text(400)}, n from series`,
           `insert into public_events (event) ${series(finished)} select '{}' from series`,
           `insert into counters (prefix, last) ${series(finished)} select 'P' || n, 9 from series`,
           `insert into claims (what, holder, ends_at) ${series(finished)} select 'c' || n, 'node', ${FAR} from series`,
@@ -105,7 +109,7 @@ function historyOf(finished: number): readonly string[] {
     ),
     parties(UNDER_WAY, finished),
     envelopes(UNDER_WAY, finished, 4, {
-      place: `case when i = 1 then null when n % 6 = 0 then 'ready' when n % 6 = 1 then 'asleep' when n % 6 = 2 then 'behind' when n % 6 = 3 then 'held' when n % 6 = 4 then 'leased' else 'parked' end`,
+      place: `case when i = 1 then null when n % 6 = 0 then 'ready' when n % 6 = 1 then 'asleep' when n % 6 = 2 then 'behind' when n % 6 = 3 then 'held' when n % 6 = 4 then 'leased' when n % 12 = 5 then 'unanswered' else 'parked' end`,
       wakes: `case when i > 1 and n % 6 in (1, 4) then ${FAR} end`,
       due: `case when i = 1 and n % 5 = 0 then ${FAR} end`,
     }),

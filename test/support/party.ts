@@ -9,7 +9,6 @@ export const TERMS: Terms = {
   deadlineMs: 1_000,
   quota: null,
   closed: [],
-  attempts: 4,
   backoffMs: { first: 100, max: 1_000 },
   breaker: { failures: 3, windowMs: 10_000, openMs: 2_000 },
   askAfterMs: [],

@@ -21,6 +21,16 @@ export const fault = (kind: FaultKind, maybeArrived?: boolean) =>
 
 export const nothing: Advance = async () => ({ events: [], outbox: [] });
 export const change = (more: Partial<Change>): Change => ({ events: [], outbox: [], ...more });
+/** Tells when the store writes it: inside the transaction, and each time it is read there. */
+export function watchedChange(change: Change, written: () => void): Change {
+  return Object.defineProperty({ ...change }, 'events', {
+    enumerable: true,
+    get() {
+      written();
+      return change.events;
+    },
+  });
+}
 export const event = (kind: CaseEvent['kind'], at: Millis = 1): CaseEvent => ({
   at,
   kind,

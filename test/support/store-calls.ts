@@ -152,7 +152,9 @@ const CALLS: Record<Method, (scene: Scene) => Promise<unknown>> = {
 
   async lease({ store, clock, leased }) {
     await leased();
-    // Those that ran out.
+    // One whose step has ended meanwhile, and those that ran out.
+    const { record } = await store.accept(newCase({ applicationNo: 'ended' }));
+    await store.changed(record.caseNo, done);
     clock.move(2 * MINUTE);
     await store.lease({ lanes: [{ lane: LANE, limit: ROWS }], forMs: MINUTE, now: clock.now() });
   },
@@ -180,21 +182,22 @@ const CALLS: Record<Method, (scene: Scene) => Promise<unknown>> = {
   async withheld({ store, leased }) {
     await store.withheld(await leased());
   },
-  async answerFailed({ store, delivered }) {
-    const { caseNo } = await delivered();
-    await store.answerFailed(`${caseNo}-01`, fault('malformed'), () => nothing);
+  async answerFailed({ store, leased }) {
+    const lease = await leased();
+    await store.delivered(lease, { number: 'failed', duplicate: false }, nothing, 1);
+    await store.answerFailed(lease.envelope.id, fault('malformed'), () => nothing);
     await store.answerFailed('none', fault('malformed'), () => nothing);
   },
-  async answerAwaited({ store, delivered }) {
-    const { caseNo } = await delivered();
-    await store.answerFailed(`${caseNo}-01`, fault('malformed'), () => nothing);
-    await store.answerAwaited(`${caseNo}-01`, () => nothing);
+  async answerAwaited({ store, leased }) {
+    const lease = await leased();
+    await store.delivered(lease, { number: 'awaited', duplicate: false }, nothing, 1);
+    await store.answerFailed(lease.envelope.id, fault('malformed'), () => nothing);
+    await store.answerAwaited(lease.envelope.id, () => nothing);
   },
   partyAway: ({ store }) => store.partyAway('office-1', 1, reason('away')),
   async partyBack({ store }) {
-    await store.partyAway('office-2', 1, reason('away'));
-    await store.partyBack('office-2', FAR);
-    await store.partyBack('office-2', 0);
+    await store.partyBack('office-1', FAR);
+    await store.partyBack('office-1', 0);
   },
   awaiting: ({ store }) => store.awaiting({ party: 'office-1', limit: ROWS, now: FAR, scheduleMs: [MINUTE] }),
   due: ({ store }) => store.due(),
@@ -202,16 +205,16 @@ const CALLS: Record<Method, (scene: Scene) => Promise<unknown>> = {
   async released({ store, leased }) {
     const lease = await leased();
     await store.parked(lease, fault('malformed'), true, nothing);
-    await store.released(lease.envelope.id, () => nothing);
+    const remade = { id: lease.envelope.id, body: {} };
+    await store.released(lease.envelope.id, () => async () => change({ remade }));
     await store.released('none', () => nothing);
   },
   async settled({ store, leased }) {
-    for (const receipt of [{ number: 'N', duplicate: false }, null]) {
+    for (const receipt of [{ number: 'settled', duplicate: false }, null]) {
       const lease = await leased();
-      await store.parked(lease, fault('inDoubt'), true, nothing);
+      await store.parked(lease, fault('inDoubt', true), true, nothing);
       await store.settled(lease.envelope.id, receipt, null, () => nothing);
     }
-    await store.settled('none', null, null, () => nothing);
   },
   async cancelled({ store, leased }) {
     const lease = await leased();
@@ -239,6 +242,11 @@ const CALLS: Record<Method, (scene: Scene) => Promise<unknown>> = {
     await store.timeline(CASE_NO, undefined, ROWS);
     await store.timeline(CASE_NO, cursorOf([2]), ROWS);
   },
+  pauses: ({ store }) => store.pauses(),
+  async open({ store }) {
+    await store.open([CASE_NO]);
+    await store.open([CASE_NO, caseNoOf(3)]);
+  },
   envelope: ({ store }) => store.envelope(`${CASE_NO}-01`),
   async envelopes({ store, as }) {
     for (const filter of ENVELOPE_FILTERS)
@@ -249,23 +257,6 @@ const CALLS: Record<Method, (scene: Scene) => Promise<unknown>> = {
     await store.unmatched(null, ROWS);
   },
   lanes: ({ store }) => store.lanes(),
-  pauses: ({ store }) => store.pauses(),
-  open: ({ store }) => store.open([CASE_NO, 'none']),
-
-  async once({ store, leased }) {
-    const { envelope } = await leased();
-    await store.once(envelope.id, 'serial', '1');
-    await store.once(envelope.id, 'serial', '2');
-  },
-  onceValues: ({ store }) => store.onceValues(`${CASE_NO}-01`),
-  async keepItemVersions({ store, clock }) {
-    await store.keepItemVersions([{ code: 'item-1', version: 'v1', definition: '{}' }], clock.now());
-  },
-  async itemVersion({ store }) {
-    await store.itemVersion('item-1', 'v1');
-    await store.itemVersion('item-1', null);
-  },
-  undecidedCases: ({ store }) => store.undecidedCases(),
 
   async write({ store }) {
     await store.write([ledgerEntry('new-1', { at: AT }), ledgerEntry('new-2', { at: AT })]);
@@ -350,6 +341,21 @@ const CALLS: Record<Method, (scene: Scene) => Promise<unknown>> = {
     await store.giveUp(100);
   },
 
+  async once({ store, clock }) {
+    await store.once(`${CASE_NO}-02`, 'serial', '000001');
+    clock.move(2 * MINUTE);
+    await store.once(`${CASE_NO}-02`, 'serial', '000002');
+  },
+  onceValues: ({ store }) => store.onceValues(`${CASE_NO}-01`),
+
+  keepItemVersions: ({ store, clock }) =>
+    store.keepItemVersions([{ code: 'item-3', version: 'new', definition: '{}' }], clock.now()),
+  async itemVersion({ store }) {
+    await store.itemVersion('item-3', 'v1');
+    await store.itemVersion('item-3', null);
+  },
+  undecidedCases: ({ store }) => store.undecidedCases(),
+
   async allot({ store, clock }) {
     await store.allot('office-1', 'p20000', 9, 1);
     // What has ended is forgotten now and then.
@@ -386,7 +392,7 @@ function ledgerLead(filter: object): string {
   return matter || leadsOf(filter, ['holderHash', 'officerId', 'source', 'state', 'type', 'itemCode', 'phase'], 'time');
 }
 
-const SWEEP = /^delete from "(nonces|used_nonces|allotments|claims|kept)" where [^=]* in \(select /;
+const SWEEP = /^delete from "(nonces|used_nonces|allotments|claims|kept|envelope_values)" where [^=]* in \(select /;
 
 /** Every statement that the store issues, each under all the calls that issue it. */
 export class IssuedStatements {
