@@ -282,9 +282,14 @@ describe('the route of a case', () => {
   test('released, what went out before is sent as it is, whatever the mapping would make of it now', async () => {
     const played = await new Played([planned('01', [])]).open();
     const sent = viewOf(played.envelope('01'), { fault: 'malformed', attempts: 1, firstSentAt: 5 });
-    await played.happens(played.routing.parked(played.envelope('01'), new Fault('malformed', { reason: reason('x') })));
-    await played.happens(played.routing.released(sent, 'op'));
-    assert.equal(played.changes.at(-1)?.remade, undefined);
+    // As the version before parks what it has sent: it writes down neither how often nor when first.
+    const before = viewOf(played.envelope('01'), { fault: 'malformed', inDoubt: true });
+    for (const view of [sent, before]) {
+      const fault = new Fault('malformed', { reason: reason('x') });
+      await played.happens(played.routing.parked(played.envelope('01'), fault));
+      await played.happens(played.routing.released(view, 'op'));
+      assert.equal(played.changes.at(-1)?.remade, undefined);
+    }
   });
 
   test('decided against while other steps wait to be sent: they are left out, and those that a department has go on', async () => {

@@ -598,10 +598,12 @@ export function makeRouting({
         notices.progress(draft, move(draft, step, { state: 'WAITING_RECEIPT' }));
       }),
 
-    released: ({ envelope, state, attempts, firstSentAt, number, fault }, by) =>
+    released: ({ envelope, state, attempts, inDoubt, firstSentAt, number, fault }, by) =>
       advance(async (draft) => {
         const step = current(draft, envelope);
-        const spoilt = state === 'parked' && fault === 'malformed' && attempts === 0 && firstSentAt === null;
+        // The version before wrote down neither attempts nor the first sending of what it parked: that is in doubt.
+        const neverSent = attempts === 0 && firstSentAt === null && !inDoubt;
+        const spoilt = state === 'parked' && fault === 'malformed' && neverSent;
         if (step !== undefined && spoilt) await remake(draft, step);
         note(draft, 'released', envelope.to, envelope.stepNo, null, { by, envelope: envelope.id });
         if (step === undefined) return;
