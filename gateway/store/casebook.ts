@@ -63,6 +63,7 @@ const CHANGED_OF_ENVELOPE = [
   'wakes_at',
   'in_doubt',
   'doubted_at',
+  'doubted_fence',
   'first_sent_at',
   'fault',
   'reason',
@@ -71,6 +72,15 @@ const CHANGED_OF_ENVELOPE = [
   'answer_due',
   'updated_at',
 ] as const;
+
+/** Nobody has to look any more at an answer that could not be collected. */
+const answered = <T>(column: string) =>
+  sql<T | null>`case when envelopes.place = 'unanswered' then null else ${sql.ref(`envelopes.${column}`)} end`;
+const NOTHING_DUE = {
+  place: answered<Place>('place'),
+  fault: answered<string>('fault'),
+  reason: answered<string>('reason'),
+};
 
 /** 注销, GB/T 36903. */
 export const VALID: CertificateState = '01';
@@ -156,7 +166,7 @@ export function makeCaseBook({
       prepared((p: { case_no: string; step_no: string }) =>
         db
           .updateTable('envelopes')
-          .set({ answer_due: null })
+          .set({ answer_due: null, ...NOTHING_DUE })
           .where('case_no', '=', p.case_no)
           .where('step_no', '=', p.step_no)
           .where('answer_due', 'is not', null),
@@ -166,7 +176,7 @@ export function makeCaseBook({
         compilable(
           db,
           // Said so that the index of all answers that are awaited does not fit: it would be read whole for every few steps.
-          sql`update envelopes set answer_due = null from ${rowsFrom('envelopes', p.rows)} as step
+          sql`update envelopes set answer_due = null, place = ${NOTHING_DUE.place}, fault = ${NOTHING_DUE.fault}, reason = ${NOTHING_DUE.reason} from ${rowsFrom('envelopes', p.rows)} as step
               where envelopes.case_no = step.case_no and envelopes.step_no = step.step_no and coalesce(envelopes.answer_due, 0) <> 0`,
         ),
       ),
@@ -274,13 +284,14 @@ export function makeCaseBook({
     },
 
     async envelope(tx: Tx, id: string): Promise<EnvelopeRow | undefined> {
-      return (await tx.together(envelopesById, id))[0];
+      const [row] = await tx.together(envelopesById, id);
+      return row && withDoubt(row);
     },
 
     /** `place` may be a guess: `change` or `rearrange` after it sets it right. */
     async save(tx: Tx, row: EnvelopeRow): Promise<void> {
       tx.lanes.add(row.lane);
-      await tx.together(saveEnvelope, { ...row, updated_at: clock.now() });
+      await tx.together(saveEnvelope, { ...row, doubted_fence: row.fence, updated_at: clock.now() });
     },
 
     async rearrange(tx: Tx, caseNo: string): Promise<void> {
@@ -356,6 +367,12 @@ export function makeCaseBook({
     /** Events for others that are of no case. */
     publish,
   };
+}
+
+/** What a program that does not write down since when it is in doubt has put in doubt is so since that was last at it. */
+function withDoubt(row: EnvelopeRow): EnvelopeRow {
+  const known = row.in_doubt === 0 || row.place === 'leased' || row.doubted_fence === row.fence;
+  return known ? row : { ...row, doubted_at: row.updated_at };
 }
 
 /** A new envelope is due at once. */

@@ -62,9 +62,9 @@ export function makeDesk({ db, group, book, cases, clock }: StoreParts): DeskSto
         id,
         advance,
         (row) => row.place === 'parked' || row.place === 'asleep' || answerFailed(row),
-        (row) => ({
+        (row, { stepEnded }) => ({
           ...(answerFailed(row)
-            ? { place: null, answer_due: clock.now() }
+            ? { place: null, answer_due: stepEnded ? null : clock.now() }
             : { place: 'ready', not_before: clock.now() }),
           fault: null,
           reason: null,

@@ -26,6 +26,7 @@ export function makeLease({ db, dialect, group, book }: StoreParts): Pick<Delive
         in_doubt: sql<number>`case when place = 'leased' then 1 else in_doubt end`,
         // Whoever held it may have sent it until now.
         doubted_at: sql<Millis | null>`case when place = 'leased' then ${p.now} else doubted_at end`,
+        doubted_fence: sql<number | null>`case when place = 'leased' then fence else doubted_fence end`,
         wakes_at: null,
         updated_at: p.now,
       })
@@ -67,6 +68,9 @@ export function makeLease({ db, dialect, group, book }: StoreParts): Pick<Delive
         wakes_at: p.until,
         updated_at: p.now,
         first_sent_at: sql<Millis>`coalesce(first_sent_at, ${p.now})`,
+        // What a node of the version before did since is in doubt since then: it does not write down when.
+        doubted_at: sql<Millis | null>`case when in_doubt = 0 then null when doubted_fence = fence then doubted_at else updated_at end`,
+        doubted_fence: null,
       })
       .where('seq', 'in', (query) =>
         query
@@ -188,8 +192,7 @@ function leaseOf(row: EnvelopeRow, statutoryBy: Millis, ended: boolean): Lease {
     until: row.wakes_at ?? 0,
     attempts: row.attempts,
     inDoubt: row.in_doubt === 1,
-    // A program that did not write down since when: since it last touched it.
-    doubtedAt: row.in_doubt === 1 ? (row.doubted_at ?? row.updated_at) : null,
+    doubtedAt: row.doubted_at,
     firstSentAt: row.first_sent_at ?? row.updated_at,
     statutoryBy,
     ended,

@@ -403,6 +403,13 @@ export function migrations(dialect: StoreDialect): Record<string, Migration> {
         await db.schema.createIndex('envelope_values_age').on('envelope_values').column('at').execute();
       },
     },
+
+    // A column that may be empty: so a program that does not write it is seen to have been at an envelope's doubt.
+    '015-doubt-of-which-lease': {
+      async up(db: Kysely<unknown>) {
+        await db.schema.alterTable('envelopes').addColumn('doubted_fence', integer).execute();
+      },
+    },
   };
 }
 

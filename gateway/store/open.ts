@@ -76,6 +76,7 @@ export async function storeOver(
   const nonces = makeNonces(db, dialect, clock);
   try {
     await migrate(db, dialect);
+    await forgetAnswered(db);
     if (dialect.between !== undefined) inStep?.shift(await dialect.between.skew());
     if (dialect.alone) await lapseLeases(db, clock);
     if (dialect.alone) await nonces.load();
@@ -197,4 +198,17 @@ function keepInStep(
  */
 async function lapseLeases(db: Kysely<Tables>, clock: Clock): Promise<void> {
   await db.updateTable('envelopes').set({ wakes_at: clock.now() }).where('place', '=', 'leased').execute();
+}
+
+/**
+ * A node of the version before knows of no answer that could not be collected: it collects one as any other, and leaves it before a person. When the last of
+ * those has been stopped, a node of this version is started in its place, and looks.
+ */
+async function forgetAnswered(db: Kysely<Tables>): Promise<void> {
+  await db
+    .updateTable('envelopes')
+    .set({ place: null, fault: null, reason: null })
+    .where('place', '=', 'unanswered')
+    .where('answer_due', 'is', null)
+    .execute();
 }

@@ -47,7 +47,10 @@ interface Expected {
 }
 
 const PLANS: Record<Method | 'start' | 'sweep', readonly string[] | Expected> = {
-  start: { indexes: [], embedded: ['envelopes_place | envelopes_state', 'nonces(forget_at, app_key, nonce)'] },
+  start: {
+    indexes: ['envelopes_place | envelopes_state'],
+    embedded: ['nonces(forget_at, app_key, nonce)'],
+  },
   sweep: {
     indexes: [
       'nonces(forget_at, app_key, nonce)',

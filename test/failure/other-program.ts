@@ -6,6 +6,7 @@ import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import type { loadSettings } from '../../config/load.ts';
+import type { openStore } from '../../gateway/store/open.ts';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const run = promisify(execFile);
@@ -14,6 +15,8 @@ const run = promisify(execFile);
 export interface OtherProgram {
   readonly killable: string;
   readonly loadSettings: typeof loadSettings;
+  /** As that program has it: not all that it takes and gives is as here. */
+  readonly openStore: typeof openStore;
   /** Terms of a party that it does not know: they are left out of its settings. */
   readonly lacksTerms: readonly string[];
   remove(): Promise<void>;
@@ -34,12 +37,12 @@ export async function programAt({
     await unpack(commit, folder);
     await sameDependencies(folder);
     await symlink(path.join(ROOT, 'node_modules'), path.join(folder, 'node_modules'), 'dir');
-    const load = (await import(pathToFileURL(path.join(folder, 'config/load.ts')).href)) as {
-      loadSettings: typeof loadSettings;
-    };
+    const { loadSettings: load } = await module<typeof import('../../config/load.ts')>(folder, 'config/load.ts');
+    const store = await module<typeof import('../../gateway/store/open.ts')>(folder, 'gateway/store/open.ts');
     return {
       killable: path.join(folder, 'test/failure/killable.ts'),
-      loadSettings: load.loadSettings,
+      loadSettings: load,
+      openStore: store.openStore,
       lacksTerms,
       remove,
     };
@@ -50,6 +53,9 @@ export async function programAt({
     return { missing: why };
   }
 }
+
+const module = async <T>(folder: string, file: string): Promise<T> =>
+  (await import(pathToFileURL(path.join(folder, file)).href)) as T;
 
 async function unpack(commit: string, folder: string): Promise<void> {
   const git = spawn('git', ['archive', commit], { cwd: ROOT, stdio: ['ignore', 'pipe', 'ignore'] });
