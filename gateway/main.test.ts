@@ -22,7 +22,7 @@ test('a start that fails says why in one sentence, and ends: also when it brough
   const child = spawn(process.execPath, [MAIN, '--demo'], {
     env: { ...env, HOST: '127.0.0.1', PORT: String(port), DATA_DIR: dataDir, LOG_LEVEL: 'error' },
     stdio: ['ignore', 'ignore', 'pipe'],
-    timeout: 30_000,
+    timeout: 120_000,
   });
   const [said, [code]] = await Promise.all([text(child.stderr), once(child, 'exit')]);
   assert.equal(code, 1);

@@ -392,6 +392,8 @@ describe('a manifest is checked whole when it is read', () => {
   test('no YAML, no object, and the mistakes of several folders at once', async () => {
     write('bakery', 'a: [1, 2\nb: }');
     write('dairy', '');
+    write('ferry', original('ferry').replace('party: ferry', 'party: gateway'));
+    assert.ok((await mistakes()).some((line) => /gateway stands for this gateway itself/.test(line)));
     write('ferry', original('ferry').replace('party: ferry', 'party: canoe'));
     const told = await mistakes();
     for (const party of ['bakery', 'dairy', 'ferry']) {

@@ -161,6 +161,9 @@ export function termsProblems(terms: Json): readonly Problem[] {
   return [{ pointer: '/backoffMs/max', code: 'minimum', ...words }];
 }
 
+/** Names in place of a party's: who decided, and where a certificate is from. */
+const RESERVED: ReadonlySet<string> = new Set(['gateway', 'register']);
+
 /** What a manifest leaves out. */
 export const DEFAULT_TERMS = {
   idempotent: false,
@@ -219,6 +222,8 @@ export function readManifest(
   if (mistakes.length > 0) throw new ManifestError(mistakes);
   const written = json as unknown as ManifestAsWritten;
   if (written.party !== path.basename(folder)) wrong('/party', `the folder is named ${path.basename(folder)}`);
+  if (RESERVED.has(written.party))
+    wrong('/party', `${written.party} stands for this gateway itself: choose another name`);
   for (const { pointer, en } of termsProblems(json.terms ?? null)) wrong(`/terms${pointer}`, en);
 
   try {

@@ -122,7 +122,7 @@ class Played {
     this.record = {
       ...this.record,
       state: change.state ?? this.record.state,
-      decision: change.decision ?? this.record.decision,
+      decision: change.decision ?? (change.reopened ? null : this.record.decision),
       submission: change.submission ?? this.record.submission,
       steps: this.record.steps.map((step) => change.steps?.find(({ no }) => no === step.no) ?? step),
       messages: this.record.messages + change.outbox.filter(({ stepNo }) => stepNo === null).length,
@@ -263,6 +263,55 @@ describe('the route of a case', () => {
     assert.equal(played.envelope('01').parked?.reason.code, 'contractBroken');
     assert.equal(played.envelope('02').parked?.reason.code, 'mappingFailed');
     assert.deepEqual([played.state('01'), played.state('02')], ['PARKED', 'PARKED']);
+  });
+
+  test('released, what our own mapping had spoilt is mapped again; what is spoilt still is told, and stays', async () => {
+    let mends = false;
+    const map = async () => (mends ? { no: '01' } : { broken: true });
+    const played = await new Played([planned('01', [], { map })]).open();
+    const { parked: _, ...envelope } = played.envelope('01');
+    const spoilt = viewOf(envelope, { fault: 'malformed', reason: reason('contractBroken') });
+    await assert.rejects(played.happens(played.routing.released(spoilt, 'op')), { code: 'stillSpoilt' });
+    assert.equal(played.state('01'), 'PARKED');
+    mends = true;
+    await played.happens(played.routing.released(spoilt, 'op'));
+    assert.deepEqual(played.changes.at(-1)?.remade, { id: envelope.id, body: { no: '01' } });
+    assert.equal(played.state('01'), 'SENT');
+  });
+
+  test('released, what went out before is sent as it is, whatever the mapping would make of it now', async () => {
+    const played = await new Played([planned('01', [])]).open();
+    const sent = viewOf(played.envelope('01'), { fault: 'malformed', attempts: 1, firstSentAt: 5 });
+    await played.happens(played.routing.parked(played.envelope('01'), new Fault('malformed', { reason: reason('x') })));
+    await played.happens(played.routing.released(sent, 'op'));
+    assert.equal(played.changes.at(-1)?.remade, undefined);
+  });
+
+  test('decided against while other steps wait to be sent: they are left out, and those that a department has go on', async () => {
+    const played = await new Played([planned('01', []), planned('02', []), planned('03', [])]).open();
+    await played.deliver('02');
+    await played.answer('01', { outcome: 'refused', reason: reason('no') });
+    assert.equal(played.record.decision?.by, 'office-01');
+    assert.deepEqual(
+      ['01', '02', '03'].map((no) => played.state(no)),
+      ['REJECTED', 'WAITING_RECEIPT', 'SKIPPED'],
+    );
+  });
+
+  test('cancelled by a person is no department’s refusal; found to be there after all, it and the case go on with what was said since', async () => {
+    const played = await new Played([planned('01', []), planned('02', ['01'])]).open();
+    const view = viewOf(played.envelope('01'), { inDoubt: true });
+    await played.happens(played.routing.cancelled(view, 'op', 'why'));
+    assert.deepEqual([played.record.decision?.outcome, played.record.decision?.by], ['refused', 'gateway']);
+    assert.deepEqual([played.state('01'), played.state('02')], ['REJECTED', 'SKIPPED']);
+    await played.answer('01', { outcome: 'done', result: { ok: 'yes' } });
+    assert.equal(played.state('01'), 'REJECTED', 'nothing leads back by itself');
+    assert.equal(played.record.steps[0]?.late?.answer?.outcome, 'done');
+    const there = { number: 'N1', duplicate: false };
+    await played.happens(played.routing.settled({ ...view, state: 'cancelled' }, there, 'op', 'found', null));
+    assert.equal(played.changes.at(-1)?.reopened, true);
+    assert.deepEqual([played.state('01'), played.state('02'), played.record.state], ['DONE', 'SENT', 'HANDLING']);
+    assert.equal(played.record.steps[0]?.number, 'N1');
   });
 
   test('waiting is told once: not at each try, nor when an outage shows itself otherwise; closed hours are another wait', async () => {

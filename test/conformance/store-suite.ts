@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import type { EnvelopeView } from '../../contracts/ports/case.ts';
+import type { EnvelopeView, Parked } from '../../contracts/ports/case.ts';
 import type {
   IssuedCertificate,
   LedgerCount,
@@ -12,7 +12,7 @@ import { Unfit } from '../../contracts/ports/contract.ts';
 import type { Answer, Message, Party } from '../../contracts/ports/envelope.ts';
 import { MOST_VALUE_BYTES, MOST_VALUE_NAMES } from '../../contracts/ports/once-values.ts';
 import { MOST_PUBLISHED, type PublicEvent, type Publicly } from '../../contracts/ports/public-event.ts';
-import { type Lease, PUBLIC_EVENTS, type Store } from '../../contracts/ports/store.ts';
+import { type Committed, type Lease, PUBLIC_EVENTS, type Store } from '../../contracts/ports/store.ts';
 import { HandClock } from '../support/hand-clock.ts';
 import { leaseModel } from '../support/lease-model.ts';
 import { ledgerEntry } from '../support/ledger-entry.ts';
@@ -34,7 +34,7 @@ import {
 export interface Storage {
   open(means: {
     readonly clock: HandClock;
-    readonly committed?: (lanes: readonly Party[]) => void;
+    readonly committed?: Committed;
     readonly publicly?: Publicly;
   }): Promise<Store>;
   discard(): Promise<void>;
@@ -63,7 +63,14 @@ export function storeSuite(name: string, storageFor: () => Promise<Storage>): vo
     let store: Store;
     const clock = new HandClock();
     const woken: Party[][] = [];
-    const means = { clock, committed: (lanes: readonly Party[]) => void woken.push([...lanes]) };
+    const toldParked: Parked[] = [];
+    const means: Parameters<Storage['open']>[0] = {
+      clock,
+      committed(lanes, _, parked) {
+        woken.push([...lanes]);
+        toldParked.push(...parked);
+      },
+    };
     let made = 0;
 
     before(async () => {
@@ -539,6 +546,14 @@ export function storeSuite(name: string, storageFor: () => Promise<Storage>): vo
         const view = await store.envelope(`${caseNo}-01`);
         assert.deepEqual([view?.state, view?.fault, view?.reason], ['parked', 'malformed', parked.reason]);
         assert.deepEqual(await leased(lane), [], 'and those behind it wait');
+        assert.deepEqual(
+          toldParked.at(-1),
+          { id: `${caseNo}-01`, party: lane, reason: parked.reason },
+          'somebody is told',
+        );
+        const remade = { id: `${caseNo}-01`, body: { of: 'made anew' } };
+        await store.released(`${caseNo}-01`, () => async () => change({ remade }));
+        assert.deepEqual((await only(lane)).envelope.body, remade.body);
       });
     });
 
