@@ -25,6 +25,7 @@ import type {
   Reason,
   Receipt,
 } from '../../contracts/ports/envelope.ts';
+import { CLOSED_HOURS, type Fault, QUOTA_USED_UP } from '../../contracts/ports/fault.ts';
 import { type Catalogue, type Item, ItemUnusable, itemOfCase, type RouteStep } from '../../contracts/ports/item.ts';
 import type { Logger } from '../../contracts/ports/logger.ts';
 import type { Routing } from '../../contracts/ports/routing.ts';
@@ -95,6 +96,17 @@ const CASE_DECIDED: Reason = {
 
 const same = (owed: Owed, material: string | null, holder: Holder): boolean =>
   owed.material === material && owed.holder.idNo === holder.idNo;
+
+const BY_APPOINTMENT: readonly string[] = [CLOSED_HOURS, QUOTA_USED_UP];
+
+/**
+ * Whether whoever was told of the one wait knows of the other. In an outage silence, a refused connection and an open breaker take turns at every try, for days: they
+ * are one wait, and another only when the party is closed or its quota used up, or does not accept who we are.
+ */
+function isSameWait(before: Reason, { kind, reason: { code } }: Fault): boolean {
+  if (before.code === code) return true;
+  return kind !== 'unauthorized' && !BY_APPOINTMENT.includes(before.code) && !BY_APPOINTMENT.includes(code);
+}
 
 /**
  * The route of a case as a pure function of what happened: each method gives the `Advance` that the store runs inside the
@@ -562,16 +574,17 @@ export function makeRouting({
       advance((draft) => {
         const step = current(draft, envelope);
         if (step === undefined) return;
-        const sameAsBefore = step.state === 'WAITING' && step.reason?.code === fault.reason.code;
+        const waited = step.state === 'WAITING';
+        const told = waited && step.reason !== null && isSameWait(step.reason, fault);
         const waiting: Step = {
           ...step,
           state: 'WAITING',
           reason: fault.reason,
           resumesAt: notBefore,
-          since: sameAsBefore ? step.since : clock.now(),
+          since: waited ? step.since : clock.now(),
         };
         draft.put(waiting);
-        if (sameAsBefore) return;
+        if (told) return;
         note(draft, 'waiting', envelope.to, envelope.stepNo, fault.reason, { fault: fault.kind, until: notBefore });
         notices.progress(draft, waiting);
       }),
