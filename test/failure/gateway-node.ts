@@ -19,25 +19,27 @@ export class GatewayNode {
   readonly heard: FromChild[] = [];
   readonly #file: string;
   readonly #aheadMs: number;
+  readonly #program: string;
   #child: ChildProcess | undefined;
   #words = '';
 
-  private constructor(file: string, { host, port }: Settings, aheadMs: number) {
+  private constructor(file: string, { host, port }: Settings, aheadMs: number, program: string) {
     this.#file = file;
+    this.#program = program;
     this.url = `http://${host}:${port}`;
     this.#aheadMs = aheadMs;
   }
 
-  /** Not started yet. @param aheadMs how far its own clock is ahead */
-  static async of(settings: Settings, aheadMs = 0): Promise<GatewayNode> {
+  /** Not started yet. @param aheadMs how far its own clock is ahead @param program the `killable.ts` that is run; this program's own, unless given */
+  static async of(settings: Settings, aheadMs = 0, program = KILLABLE): Promise<GatewayNode> {
     const file = path.join(settings.dataDir, 'settings.json');
     await writeFile(file, JSON.stringify(settings));
-    return new GatewayNode(file, settings, aheadMs);
+    return new GatewayNode(file, settings, aheadMs, program);
   }
 
   async start(): Promise<void> {
     this.#words = '';
-    const child = fork(KILLABLE, [this.#file, String(this.#aheadMs)], {
+    const child = fork(this.#program, [this.#file, String(this.#aheadMs)], {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       // The second start and all after it need not compile what the first one has.
       env: { NODE_COMPILE_CACHE: path.join(tmpdir(), 'onewindow-compiled') },

@@ -57,7 +57,7 @@ function watched<Port extends object>(target: Port, port: KillPoint['port'], par
       return (...given: unknown[]) => {
         reached(port, name, 'before', party);
         if (port === 'adapter' && name === 'inquire' && party !== undefined) say({ said: 'inquired', party });
-        const inside = given.map((one) => within(one, () => reached(port, name, 'within', party)));
+        const inside = port === 'store' ? given.map((one) => within(one, () => reached(port, name, 'within'))) : given;
         const result = method.apply(object, inside);
         if (!(result instanceof Promise)) return result;
         return result.then((value: unknown) => {

@@ -1,0 +1,71 @@
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm, symlink } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { promisify } from 'node:util';
+import type { loadSettings } from '../../config/load.ts';
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+const run = promisify(execFile);
+
+/** A program of another commit, unpacked: it runs with the packages of this one. */
+export interface OtherProgram {
+  readonly killable: string;
+  readonly loadSettings: typeof loadSettings;
+  /** Terms of a party that it does not know: they are left out of its settings. */
+  readonly lacksTerms: readonly string[];
+  remove(): Promise<void>;
+}
+
+/** Takes a commit out of git, or says why it cannot be had. With CI=true not having it is a failure. */
+export async function programAt({
+  commit,
+  lacksTerms,
+}: {
+  readonly commit: string;
+  readonly lacksTerms: readonly string[];
+}): Promise<OtherProgram | { readonly missing: string }> {
+  const folder = await mkdtemp(path.join(tmpdir(), 'onewindow-program-'));
+  const remove = () => rm(folder, { recursive: true, force: true });
+  try {
+    await run('git', ['cat-file', '-e', `${commit}^{commit}`], { cwd: ROOT });
+    await unpack(commit, folder);
+    await sameDependencies(folder);
+    await symlink(path.join(ROOT, 'node_modules'), path.join(folder, 'node_modules'), 'dir');
+    const load = (await import(pathToFileURL(path.join(folder, 'config/load.ts')).href)) as {
+      loadSettings: typeof loadSettings;
+    };
+    return {
+      killable: path.join(folder, 'test/failure/killable.ts'),
+      loadSettings: load.loadSettings,
+      lacksTerms,
+      remove,
+    };
+  } catch (error) {
+    await remove();
+    const why = `the program of ${commit} cannot be taken from git: ${(error as Error).message.split('\n')[0]}`;
+    if (process.env.CI === 'true') throw new Error(why);
+    return { missing: why };
+  }
+}
+
+async function unpack(commit: string, folder: string): Promise<void> {
+  const git = spawn('git', ['archive', commit], { cwd: ROOT, stdio: ['ignore', 'pipe', 'ignore'] });
+  const tar = spawn('tar', ['-x', '-C', folder], { stdio: ['pipe', 'ignore', 'ignore'] });
+  git.stdout.pipe(tar.stdin);
+  for (const [code] of await Promise.all([once(git, 'exit'), once(tar, 'exit')]))
+    if (code !== 0) throw new Error(`git archive ended with ${code}`);
+}
+
+/** What it depends on must be what is installed here. */
+async function sameDependencies(folder: string): Promise<void> {
+  const read = async (root: string): Promise<string> => {
+    const { default: manifest } = (await import(pathToFileURL(path.join(root, 'package.json')).href, {
+      with: { type: 'json' },
+    })) as { default: { dependencies: object } };
+    return JSON.stringify(manifest.dependencies);
+  };
+  if ((await read(folder)) !== (await read(ROOT))) throw new Error('its dependencies are not those that are installed');
+}
