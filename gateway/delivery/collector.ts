@@ -55,6 +55,8 @@ export class Collector {
   #sweeping: Promise<void> | undefined;
   #sweptAt: Millis = Number.NEGATIVE_INFINITY;
   #forgottenAt: Millis = Number.NEGATIVE_INFINITY;
+  /** Names may have to be forgotten: there are only more of them when messages come. */
+  #namesGrow = false;
   /** The message after which the next sweep goes on; null: from the oldest on. */
   #sweptTo: KeptMessage | null = null;
   /** When it looks next; a look that is under way ends with another time. */
@@ -75,6 +77,7 @@ export class Collector {
     return async (message) => {
       const { store, clock, log } = this.#parts;
       try {
+        this.#namesGrow = true;
         return await store.collected({ ...message, from: party }, this.#advance);
       } catch (error) {
         if (error instanceof Fault) throw error;
@@ -264,9 +267,9 @@ export class Collector {
         await this.#endMessages();
       }
       const now = clock.now();
-      if (now - this.#forgottenAt < FORGET_EVERY_MS) return;
+      if (!this.#namesGrow || now - this.#forgottenAt < FORGET_EVERY_MS) return;
       this.#forgottenAt = now;
-      await store.forgetSeen(now - SEEN_MS);
+      this.#namesGrow = (await store.forgetSeen(now - SEEN_MS)) > 0;
     } catch (error) {
       log.warn('kept messages could not be tried again; they are at the next sweep', { error });
     }

@@ -318,7 +318,7 @@ const event = {
   ...inner,
 } as const;
 const kept = {
-  id: '0123456789abcdef0123456789abcdef',
+  id: '9c7e0b7a44d25f8836ce91a07db2f4e5',
   from: 'tea-office',
   about: { number: 'N-9' },
   dedupe: 'm-1',

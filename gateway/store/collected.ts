@@ -3,6 +3,7 @@ import { Unfit } from '../../contracts/ports/contract.ts';
 import type { KeptMessage, Message, Millis, Party, Reason } from '../../contracts/ports/envelope.ts';
 import { Fault } from '../../contracts/ports/fault.ts';
 import type { CaseStore, DeskStore } from '../../contracts/ports/store.ts';
+import { unindexed } from './bounded-search.ts';
 import type { Tx } from './group.ts';
 import { KEPT_COLUMNS, keptOf, lookupColumns } from './message-rows.ts';
 import type { StoreParts } from './parts.ts';
@@ -75,8 +76,9 @@ export function makeCollected(
       .selectFrom('messages')
       .select([...KEPT_COLUMNS])
       .where('message', 'is not', null)
-      .where('party', '=', party)
-      .where(column, '=', value);
+      .where(column, '=', value)
+      // Every name that this party has ever given a message begins with it too, and SQLite would read them all.
+      .where(unindexed('party'), '=', party);
   const aboutKey = prepared((p: { party: Party; key: string }) =>
     keptAbout('about_key', p.party, p.key).limit(sql.lit(PAGE)),
   );

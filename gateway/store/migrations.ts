@@ -398,8 +398,8 @@ export function migrations(dialect: StoreDialect): Record<string, Migration> {
         await fillKeptMessages(db as Kysely<Tables>);
         for (const [name, columns, where] of [
           ['messages_id', ['id'], sql`id is not null`],
-          ['messages_about_key', ['party', 'about_key'], sql`message is not null and about_key is not null`],
-          ['messages_about_number', ['party', 'about_number'], sql`message is not null and about_number is not null`],
+          ['messages_about_key', ['about_key'], sql`message is not null and about_key is not null`],
+          ['messages_about_number', ['about_number'], sql`message is not null and about_number is not null`],
           ['messages_seen', ['received_at'], sql`message is null`],
         ] as const)
           await sql`create index ${sql.ref(name)} on messages (${sql.join(columns.map((c) => sql.ref(c)))})
