@@ -20,6 +20,7 @@ import type {
   ContractName,
   Envelope,
   JsonObject,
+  Message,
   Millis,
   Party,
   Reason,
@@ -469,6 +470,15 @@ export function makeRouting({
     return step;
   }
 
+  /** A department's word about an envelope that it has. */
+  async function heard(draft: Draft, envelope: Envelope, { about, answer, at }: Message): Promise<void> {
+    const number = 'number' in about ? about.number : null;
+    const step = current(draft, envelope);
+    if (step === undefined) return keepLate(draft, envelope, answer, number);
+    if (draft.state === 'ACCEPTED') draft.become('HANDLING');
+    return answered(draft, number === null ? step : { ...step, number }, answer, at);
+  }
+
   /** Its department has it, and has perhaps decided at once. */
   async function received(draft: Draft, step: Step, envelope: Envelope, receipt: Receipt): Promise<void> {
     if (draft.state === 'ACCEPTED') draft.become('HANDLING');
@@ -551,14 +561,21 @@ export function makeRouting({
         return received(draft, step, envelope, receipt);
       }),
 
-    answered: (envelope, message) =>
-      advance(async (draft) => {
-        const step = current(draft, envelope);
-        if (step === undefined)
-          return keepLate(draft, envelope, message.answer, 'number' in message.about ? message.about.number : null);
-        if (draft.state === 'ACCEPTED') draft.become('HANDLING');
-        const numbered = 'number' in message.about ? { ...step, number: message.about.number } : step;
-        return answered(draft, numbered, message.answer, message.at);
+    answered: (envelope, message) => advance((draft) => heard(draft, envelope, message)),
+
+    attached: (envelope, message, by, why) =>
+      advance((draft) => {
+        note(
+          draft,
+          'attached',
+          envelope.to,
+          envelope.stepNo,
+          { code: 'attached', zh: `人工归入：${why}`, en: `attached by a person: ${why}` },
+          { by, envelope: envelope.id, outcome: message.answer.outcome },
+        );
+        const known = envelope.stepNo === null ? null : (draft.step(envelope.stepNo)?.number ?? null);
+        // A number under which nothing was found is not the one that the department gave.
+        return heard(draft, envelope, known === null ? message : { ...message, about: { key: envelope.id } });
       }),
 
     refused: (envelope, fault) =>
