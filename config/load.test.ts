@@ -105,7 +105,7 @@ parties: {tax: 5}
         'apps[0].key: expected a text of 3 to 64 characters, got "x"',
         'apps[0].role: expected one of window, department, operator, auditor, got "boss"',
         'apps[0].secret: expected a text of 16 to 256 characters, got something else (not shown)',
-        'delivery.leasMs: there is no such field; allowed are: leaseMs, sweepMs, stopMs, askSweepMs, alarmAfterMs',
+        'delivery.leasMs: there is no such field; allowed are: leaseMs, sweepMs, stopMs, askSweepMs, alarmAfterMs, messageDays',
         'delivery.sweepMs: expected an integer from 10 to 60000, got "5s"',
         'demo: expected true or false, got "yes"',
         'limits: expected an object, got 7',

@@ -45,6 +45,7 @@ export interface Settings {
     readonly stopMs: number;
     readonly askSweepMs: number;
     readonly alarmAfterMs: number;
+    readonly messageDays: number;
   };
   /** 0: no limit. */
   readonly rate: { readonly perMinute: number };

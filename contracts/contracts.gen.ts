@@ -749,6 +749,22 @@ export interface FormHouseTransfer1 {
   deliveryAddress?: Address;
 }
 /**
+ * by an operator who has found out which envelope a department's message is about; the reason is kept
+ */
+export interface MessageAttach1 {
+  /**
+   * the envelope's id; it must be to the party that the message is from
+   */
+  envelope: string;
+  reason: string;
+}
+/**
+ * by an operator, of a department's message that is of no use; the reason is kept
+ */
+export interface MessageDiscard1 {
+  reason: string;
+}
+/**
  * application/problem+json
  */
 export interface Problem1 {

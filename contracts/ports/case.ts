@@ -179,6 +179,7 @@ export interface CaseEvent {
     | 'released'
     | 'cancelled'
     | 'settled'
+    | 'attached'
     | 'reopened'
     | 'answered'
     | 'refused'

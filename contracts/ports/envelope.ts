@@ -88,3 +88,12 @@ export interface Message {
   readonly at: Millis;
   readonly answer: Answer;
 }
+
+/** A message that waits: no envelope is known that it is about, or it could not be used. */
+export interface KeptMessage extends Message {
+  /** 32 hexadecimal digits that its party and its `dedupe` make: the same for ever. */
+  readonly id: string;
+  readonly receivedAt: Millis;
+  /** Why it could not be used the last time it was tried; null while it matches nothing. */
+  readonly problem: Reason | null;
+}

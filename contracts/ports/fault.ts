@@ -35,6 +35,10 @@ export const FAULT_POLICY = {
   inDoubt: { next: 'inquire', countsAgainstBreaker: true, rings: false },
 } as const satisfies Record<FaultKind, FaultPolicy>;
 
+/** Reasons of `busy` that are there by appointment: people plan by them. All others mean that the party does not take it now. */
+export const CLOSED_HOURS = 'closedHours';
+export const QUOTA_USED_UP = 'quotaUsedUp';
+
 export interface FaultDetail {
   /** For the clerk: plain, with the party's own code. */
   readonly reason: Reason;

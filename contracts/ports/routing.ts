@@ -9,6 +9,8 @@ import type { Fault } from './fault.ts';
 export interface Routing {
   delivered(envelope: Envelope, receipt: Receipt): Advance;
   answered(envelope: Envelope, message: Message): Advance;
+  /** `answered`, where a person has found out which envelope the message is about. `by` is the operator's app key. */
+  attached(envelope: Envelope, message: Message, by: string, reason: string): Advance;
   refused(envelope: Envelope, fault: Fault): Advance;
   postponed(envelope: Envelope, fault: Fault, notBefore: Millis): Advance;
   parked(envelope: Envelope, fault: Fault): Advance;

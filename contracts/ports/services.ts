@@ -114,6 +114,17 @@ export interface Desk {
   settle(envelopeId: string, by: string, settlement: Settlement): Promise<void>;
   /** What the person has to know of it: that it is in doubt, so that the party may have it all the same. */
   cancel(envelopeId: string, by: string, reason: string): Promise<readonly Reason[]>;
+  /**
+   * A kept message is taken as being about this envelope. The same again changes nothing.
+   * @throws Unfit 404 `messageUnknown`; 409 `messageEnded` when it has found another envelope, or was discarded; 422 with `/envelope` when there is no such
+   * envelope, it is another party's, or the message is no answer to it
+   */
+  attach(messageId: string, envelopeId: string, by: string, reason: string): Promise<void>;
+  /**
+   * A kept message is of no use. The same again changes nothing.
+   * @throws Unfit 404 `messageUnknown`; 409 `messageEnded` when it has found its envelope
+   */
+  discard(messageId: string, by: string, reason: string): Promise<void>;
   pause(lane: Party, by: string, reason: string): Promise<void>;
   resume(lane: Party, by: string): Promise<void>;
   hold(caseNo: string, by: string, reason: string): Promise<void>;

@@ -1,7 +1,7 @@
 import type { Advance, CaseEvent, CaseRecord, Change, EnvelopeView, Hold, Parked } from './case.ts';
 import type { HandedOutFiles, Ledger, Mandates, Register, Stale, UseTickets } from './certificate.ts';
 import type { Coordination } from './coordination.ts';
-import type { Envelope, EnvelopeState, Message, Millis, Party, Reason, Receipt } from './envelope.ts';
+import type { Envelope, EnvelopeState, KeptMessage, Message, Millis, Party, Reason, Receipt } from './envelope.ts';
 import type { Fault } from './fault.ts';
 import type { ItemVersion } from './item.ts';
 import type { NewsCarrier } from './news.ts';
@@ -13,8 +13,9 @@ import type { PublicEvents } from './public-event.ts';
  * transaction is on disk. Transactions that arrive together share one commit. Who calls what:
  *
  *   intake      accept, collected, corrected, withdrawn
- *   delivery    lease, mayBeSent, delivered, refused, postponed, parked, withheld, returned, awaiting, answerFailed, answerAwaited, partyAway, partyBack
- *   a person    released, settled, cancelled, paused, resumed, held, unheld
+ *   delivery    lease, mayBeSent, delivered, refused, postponed, parked, withheld, returned, awaiting, answerFailed, answerAwaited, partyAway, partyBack,
+ *               rematch, retryKept, endMessages, forgetSeen
+ *   a person    released, settled, cancelled, attached, discarded, paused, resumed, held, unheld
  *   all nodes   allot, claim, keep, reserve: what they know together (`Coordination`)
  *   adapters    once, onceValues: what is fixed before an envelope is first sent (`OnceValues`)
  *   the start   keepItemVersions, undecidedCases
@@ -67,14 +68,25 @@ export interface CaseStore {
   ): Promise<{ readonly record: CaseRecord; readonly bodyHash: string } | undefined>;
   /**
    * A party's later word. `applied`: matched to an envelope and advanced. `seenBefore`: nothing changed.
-   * `unmatched`: kept; it may have come before our own commit, and `rematch` tries it again.
+   * `unmatched`: kept; it may have come before our own commit, and `rematch` and `retryKept` try it again.
    */
   collected(
     message: Message,
     advance: (envelope: Envelope, message: Message) => Advance,
   ): Promise<'applied' | 'seenBefore' | 'unmatched'>;
-  /** Tries the kept messages again (those of one party, or all); how many found their envelope. */
-  rematch(party: Party | null, advance: (envelope: Envelope, message: Message) => Advance): Promise<number>;
+  /**
+   * An envelope is delivered, and its number known (null: the party gives none): tries the kept messages that are about it, and no others; how many were applied.
+   * A hundred at most: the rest by `retryKept`.
+   */
+  rematch(
+    about: { readonly party: Party; readonly key: string; readonly number: string | null },
+    advance: (envelope: Envelope, message: Message) => Advance,
+  ): Promise<number>;
+  /** Tries a page of the kept messages of all parties again, the oldest after `after` first; `next` null: those were the last. */
+  retryKept(
+    after: KeptMessage | null,
+    advance: (envelope: Envelope, message: Message) => Advance,
+  ): Promise<{ readonly applied: number; readonly left: readonly KeptMessage[]; readonly next: KeptMessage | null }>;
   /** Supplied by the window, withdrawn by the applicant: changes a case, whatever `advance` makes of it. Undefined when there is no such case. */
   changed(caseNo: string, advance: Advance): Promise<CaseRecord | undefined>;
   /**
@@ -157,6 +169,15 @@ export interface DeliveryStore {
   answerFailed(envelopeId: string, fault: Fault, advance: (envelope: Envelope) => Advance): Promise<boolean>;
   /** It was asked for again, and the party had nothing to say yet: it waits for its answer as before. False: it did so already. */
   answerAwaited(envelopeId: string, advance: (envelope: Envelope) => Advance): Promise<boolean>;
+  /**
+   * Ends messages that were received before then and have found no envelope, the oldest 500 at most: how many of each party. The same again is a new message.
+   */
+  endMessages(before: Millis): Promise<ReadonlyMap<Party, number>>;
+  /**
+   * Forgets the names of messages that were received before then and are applied, attached or discarded, the oldest 500 at most: how many. The same again is
+   * then a new message.
+   */
+  forgetSeen(before: Millis): Promise<number>;
   /** A party has not answered since then. True for the one, of all nodes, who says so first: that is to be told once. */
   partyAway(party: Party, since: Millis, reason: Reason): Promise<boolean>;
   /**
@@ -226,6 +247,17 @@ export interface DeskStore {
   ): Promise<'settled' | 'notInDoubt' | undefined>;
   /** Only what is parked or waiting can be cancelled. It keeps its doubt. */
   cancelled(envelopeId: string, advance: (view: EnvelopeView) => Advance): Promise<'cancelled' | 'tooLate' | undefined>;
+  /**
+   * A person has found out which envelope a kept message is about; it is applied as if it had been matched. `ended`: it is not kept any more, nothing changed.
+   * Undefined: no such message, or no such envelope.
+   */
+  attached(
+    messageId: string,
+    to: { readonly envelopeId: string; readonly by: string; readonly reason: string },
+    advance: (envelope: Envelope, message: Message) => Advance,
+  ): Promise<'attached' | 'ended' | undefined>;
+  /** A kept message is of no use; the same again is seen before. `ended` and undefined as above. */
+  discarded(messageId: string, by: string, reason: string): Promise<'discarded' | 'ended' | undefined>;
   paused(lane: Party, by: string, reason: string): Promise<void>;
   resumed(lane: Party, by: string): Promise<void>;
   /** Stops a case with everything that is to be sent of it, or (`hold` null) lets it go on. False: no such case. */
@@ -241,6 +273,12 @@ export interface OpenEnvelope {
   readonly place: 'waiting' | 'behind' | 'leased' | 'parked';
   readonly since: Millis;
 }
+
+/** A message that was kept once. `applied`: it found its envelope by itself. */
+export type StoredMessage =
+  | { readonly state: 'unmatched'; readonly message: KeptMessage }
+  | { readonly state: 'attached'; readonly from: Party; readonly envelopeId: string }
+  | { readonly state: 'discarded' | 'applied'; readonly from: Party };
 
 /** Opaque to callers. */
 export type Cursor = string;
@@ -277,8 +315,14 @@ export interface CaseReads {
     readonly cursor?: Cursor;
     readonly limit: number;
   }): Promise<Page<EnvelopeView>>;
-  /** Kept messages that match nothing yet. */
-  unmatched(party: Party | null, limit: number): Promise<readonly (Message & { readonly receivedAt: Millis })[]>;
+  /** Kept messages, in the order in which they came. */
+  unmatched(filter: {
+    readonly party?: Party;
+    readonly cursor?: Cursor;
+    readonly limit: number;
+  }): Promise<Page<KeptMessage>>;
+  /** A message that was ever kept, by its id. */
+  message(id: string): Promise<StoredMessage | undefined>;
   lanes(): Promise<readonly LaneState[]>;
 }
 

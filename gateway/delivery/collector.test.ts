@@ -146,7 +146,7 @@ describe('a push', () => {
     await clock.until('waiting', async () => (await step(caseNo))?.state === 'WAITING_RECEIPT');
     await clock.pass(11_000, 500);
     assert.equal((await step(caseNo))?.state, 'WAITING_RECEIPT');
-    assert.equal((await store.unmatched('tea-office', 10)).length, 1, 'a person finds it there');
+    assert.equal((await store.unmatched({ limit: 10 })).rows.length, 1, 'a person finds it there');
     await clock.pass(30 * 60_000, 5_000);
     assert.equal(of('error').length, 1, 'and is rung once');
   });

@@ -1,9 +1,10 @@
 import type { Accept } from '../../contracts/ports/adapter.ts';
 import type { Clock } from '../../contracts/ports/clock.ts';
 import type { Contracts } from '../../contracts/ports/contract.ts';
-import type { Message, Millis, Party } from '../../contracts/ports/envelope.ts';
+import type { Envelope, KeptMessage, Message, Millis, Party } from '../../contracts/ports/envelope.ts';
 import { Fault } from '../../contracts/ports/fault.ts';
 import type { Logger } from '../../contracts/ports/logger.ts';
+import type { Metrics } from '../../contracts/ports/observe.ts';
 import type { Routing } from '../../contracts/ports/routing.ts';
 import type { AwaitedAnswer, CaseReads, CaseStore, DeliveryStore, DeskStore } from '../../contracts/ports/store.ts';
 import { isAway } from './away.ts';
@@ -12,24 +13,34 @@ import { checkAnswer, deliverableOf, type LiveParty } from './party.ts';
 
 export interface CollectorParts {
   readonly store: CaseStore &
-    Pick<DeliveryStore, 'awaiting' | 'due' | 'answerFailed' | 'answerAwaited'> &
+    Pick<DeliveryStore, 'awaiting' | 'due' | 'answerFailed' | 'answerAwaited' | 'endMessages' | 'forgetSeen'> &
     Pick<DeskStore, 'paused'> &
-    Pick<CaseReads, 'unmatched' | 'lanes'>;
+    Pick<CaseReads, 'lanes'>;
   readonly routing: Routing;
   readonly contracts: Contracts;
   readonly clock: Clock;
   readonly log: Logger;
+  readonly metrics: Pick<Metrics, 'messagesEnded'>;
   readonly parties: () => readonly LiveParty[];
   readonly party: (party: Party) => LiveParty | undefined;
   readonly outages: Pick<Outages, 'failed' | 'answered'>;
   /** At most this long between two looks, ms. */
   readonly sweepMs: number;
+  /** So long a message that matches nothing is kept, days. */
+  readonly messageDays: number;
 }
 
 /** A message that matches nothing after this long rings: it was not early, it is about something we do not know. */
 const UNMATCHED_RINGS_MS = 10 * 60_000;
-const UNMATCHED_SEEN = 100;
 const MOST_RUNG = 10_000;
+const DAY_MS = 86_400_000;
+/**
+ * The name of a message that is used, attached or discarded is kept so long after it came, so that the same again is known. No party repeats one that is older:
+ * a repetition follows within days, and the longest statutory time of a case is far below a year.
+ */
+const SEEN_MS = 400 * DAY_MS;
+/** Between two batches of names that are forgotten: 72,000 a day and node, more than come. */
+const FORGET_EVERY_MS = 10 * 60_000;
 /** For a party whose message we could not keep. */
 const NOT_KEPT_MS = 10_000;
 const LEAST_LOOK_MS = 50;
@@ -40,8 +51,14 @@ export class Collector {
   readonly #rung = new Set<string>();
   /** One party's questions never wait for another's. */
   readonly #asking = new Map<Party, Promise<void>>();
-  #sweeping: Promise<void> = Promise.resolve();
+  /** The sweep that is under way. */
+  #sweeping: Promise<void> | undefined;
   #sweptAt: Millis = Number.NEGATIVE_INFINITY;
+  #forgottenAt: Millis = Number.NEGATIVE_INFINITY;
+  /** Names may have to be forgotten: there are only more of them when messages come. */
+  #namesGrow = false;
+  /** The message after which the next sweep goes on; null: from the oldest on. */
+  #sweptTo: KeptMessage | null = null;
   /** When it looks next; a look that is under way ends with another time. */
   #looksAt: Millis = Number.POSITIVE_INFINITY;
   #expected: Millis = Number.POSITIVE_INFINITY;
@@ -60,6 +77,7 @@ export class Collector {
     return async (message) => {
       const { store, clock, log } = this.#parts;
       try {
+        this.#namesGrow = true;
         return await store.collected({ ...message, from: party }, this.#advance);
       } catch (error) {
         if (error instanceof Fault) throw error;
@@ -71,11 +89,11 @@ export class Collector {
     };
   }
 
-  /** Tries again what this party said before our own receipt was written down. Never rejects. */
-  async rematch(party: Party | null): Promise<void> {
+  /** Tries again what its party said about this envelope before our own receipt was written down. Never rejects. */
+  async rematch({ id: key, to: party }: Envelope, number: string | null): Promise<void> {
     const { store, log } = this.#parts;
     try {
-      await store.rematch(party, this.#advanceKept);
+      await store.rematch({ party, key, number }, this.#advanceKept);
     } catch (error) {
       log.warn('kept messages could not be tried again; they are at the next sweep', { party, error });
     }
@@ -112,7 +130,8 @@ export class Collector {
       try {
         return await this.#advance(envelope, message)(record);
       } catch (error) {
-        const fault = Fault.from(error);
+        if (isAway(error)) throw error;
+        const fault = error instanceof Fault ? error : cannotGoOn(error);
         const { code, en: reason } = fault.reason;
         const fields = { envelope: envelope.id, party: envelope.to, code, reason, cause: fault.cause };
         if (this.#first(message))
@@ -143,9 +162,11 @@ export class Collector {
     try {
       const due = await store.due();
       const now = clock.now();
-      if (due.kept && now - this.#sweptAt >= sweepMs) {
+      if (this.#sweeping === undefined && now - this.#sweptAt >= sweepMs) {
         this.#sweptAt = now;
-        this.#sweeping = this.rematch(null).then(() => this.#ring());
+        this.#sweeping = this.#sweep(due.kept).finally(() => {
+          this.#sweeping = undefined;
+        });
       }
       if (due.answers === null) return sweepMs;
       if (due.answers > now) return Math.min(sweepMs, due.answers - now);
@@ -235,16 +256,42 @@ export class Collector {
     }
   }
 
-  async #ring(): Promise<void> {
+  /** One page of what is kept, and one batch of each kind of row whose time is over. Never rejects. */
+  async #sweep(kept: boolean): Promise<void> {
     const { store, clock, log } = this.#parts;
     try {
-      for (const message of await store.unmatched(null, UNMATCHED_SEEN)) {
-        if (clock.now() - message.receivedAt < UNMATCHED_RINGS_MS || !this.#first(message)) continue;
-        const { from: party, about } = message;
-        log.error('a message matches no envelope: a person must look at it', { party, about });
+      if (kept) {
+        const { left, next } = await store.retryKept(this.#sweptTo, this.#advanceKept);
+        this.#sweptTo = next;
+        this.#ring(left);
+        await this.#endMessages();
       }
+      const now = clock.now();
+      if (!this.#namesGrow || now - this.#forgottenAt < FORGET_EVERY_MS) return;
+      this.#forgottenAt = now;
+      this.#namesGrow = (await store.forgetSeen(now - SEEN_MS)) > 0;
     } catch (error) {
-      log.warn('kept messages could not be read; they are at the next sweep', { error });
+      log.warn('kept messages could not be tried again; they are at the next sweep', { error });
+    }
+  }
+
+  async #endMessages(): Promise<void> {
+    const { store, clock, log, metrics, messageDays } = this.#parts;
+    const ended = await store.endMessages(clock.now() - messageDays * DAY_MS);
+    if (ended.size === 0) return;
+    for (const [party, count] of ended) metrics.messagesEnded(party, count);
+    log.warn('messages that matched no envelope have ended: their time is over', {
+      days: messageDays,
+      parties: Object.fromEntries(ended),
+    });
+  }
+
+  #ring(left: readonly KeptMessage[]): void {
+    const { clock, log } = this.#parts;
+    for (const message of left) {
+      if (clock.now() - message.receivedAt < UNMATCHED_RINGS_MS || !this.#first(message)) continue;
+      const { from: party, about, id } = message;
+      log.error('a message matches no envelope: a person must look at it', { party, message: id, about });
     }
   }
 
@@ -256,4 +303,17 @@ export class Collector {
     this.#rung.add(name);
     return true;
   }
+}
+
+/** The message is right, and what it is about cannot be advanced: its item has gone, say. */
+function cannotGoOn(cause: unknown): Fault {
+  return new Fault('malformed', {
+    ours: true,
+    reason: {
+      code: 'caseCannotGoOn',
+      zh: '来文已对上信封，但所属办件无法继续，请人工处理',
+      en: 'it matches an envelope, and the case of that cannot be advanced',
+    },
+    cause,
+  });
 }

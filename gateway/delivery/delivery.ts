@@ -44,6 +44,7 @@ export interface DeliveryParts {
     readonly stopMs: number;
     readonly askSweepMs: number;
     readonly alarmAfterMs: number;
+    readonly messageDays: number;
   };
 }
 
@@ -102,10 +103,12 @@ export function makeDelivery(parts: DeliveryParts): Delivery {
     contracts,
     clock,
     log,
+    metrics,
     party,
     parties,
     outages,
     sweepMs: settings.askSweepMs,
+    messageDays: settings.messageDays,
   });
   const dispatch = makeDispatcher({
     store,
@@ -116,7 +119,7 @@ export function makeDelivery(parts: DeliveryParts): Delivery {
     metrics,
     party,
     outages,
-    rematch: (name) => collector.rematch(name),
+    rematch: (envelope, number) => collector.rematch(envelope, number),
     expect: (at) => collector.expect(at),
   });
   const relay = new Relay({
@@ -162,7 +165,16 @@ export function makeDelivery(parts: DeliveryParts): Delivery {
       log,
     }),
     progress: makeCaseProgress(store, (lane) => live.has(lane)),
-    desk: makeDesk({ store, routing, party, contracts, expect: (at) => collector.expect(at), clock, log }),
+    desk: makeDesk({
+      store,
+      routing,
+      party,
+      contracts,
+      expect: (at) => collector.expect(at),
+      rematch: (envelope, number) => collector.rematch(envelope, number),
+      clock,
+      log,
+    }),
     committed: (lanes) => relay.wake(lanes),
 
     async connect({ facts, adapter }) {

@@ -1,7 +1,7 @@
 import type { EnvelopeView } from '../../contracts/ports/case.ts';
 import type { Clock } from '../../contracts/ports/clock.ts';
 import { type Contracts, Unfit } from '../../contracts/ports/contract.ts';
-import type { Millis, Party, Reason, Receipt } from '../../contracts/ports/envelope.ts';
+import type { Envelope, KeptMessage, Millis, Party, Reason, Receipt, Words } from '../../contracts/ports/envelope.ts';
 import { Fault } from '../../contracts/ports/fault.ts';
 import type { Logger } from '../../contracts/ports/logger.ts';
 import type { Routing } from '../../contracts/ports/routing.ts';
@@ -10,7 +10,7 @@ import type { CaseReads, DeskStore } from '../../contracts/ports/store.ts';
 import { answerDueAt, checkAnswer, deliverableOf, type LiveParty } from './party.ts';
 
 export interface DeskParts {
-  readonly store: DeskStore & Pick<CaseReads, 'envelope'>;
+  readonly store: DeskStore & Pick<CaseReads, 'envelope' | 'message'>;
   readonly routing: Routing;
   readonly party: (party: Party) => LiveParty | undefined;
   readonly contracts: Contracts;
@@ -18,10 +18,12 @@ export interface DeskParts {
   readonly expect: (at: Millis) => void;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Tries again what its party said about this envelope before it was known that it has it. */
+  readonly rematch: (envelope: Envelope, number: string | null) => Promise<void>;
 }
 
 /** What a person does to the queue. Each is written down in the case's timeline, and survives a restart. */
-export function makeDesk({ store, routing, party, contracts, expect, clock, log }: DeskParts): Desk {
+export function makeDesk({ store, routing, party, contracts, expect, rematch, clock, log }: DeskParts): Desk {
   const known = (lane: Party): void => {
     if (party(lane) === undefined) throw new Unfit(404, 'partyUnknown', { zh: '没有该部门', en: 'no such department' });
   };
@@ -60,6 +62,18 @@ export function makeDesk({ store, routing, party, contracts, expect, clock, log 
     }
   }
 
+  /** @throws Unfit 422 when it is no answer to this envelope */
+  function checkFits({ answer }: KeptMessage, { to, contract }: Envelope): void {
+    const live = party(to);
+    if (live === undefined) return;
+    try {
+      checkAnswer(answer, deliverableOf(live.facts, contract), contracts);
+    } catch (error) {
+      if (!(error instanceof Fault)) throw error;
+      throw unfitEnvelope(error.reason.code, error.reason);
+    }
+  }
+
   return {
     async release(id, by) {
       const outcome = await store.released(id, (view) => routing.released(view, by));
@@ -88,6 +102,7 @@ export function makeDesk({ store, routing, party, contracts, expect, clock, log 
       if (outcome === 'notInDoubt') throw notInDoubt();
       if (answerDue !== null) expect(answerDue);
       log.info('settled by a person', { envelope: id, by, outcome: receipt === null ? 'notThere' : 'filed', asked });
+      if (receipt !== null) await rematch(view.envelope, receipt.number);
       if (settlement.outcome === 'notThere' && theirs !== undefined)
         throw new Unfit(409, 'partyHasIt', {
           zh: `该部门答复已收到该报文${theirs.number === null ? '' : `，编号 ${theirs.number}`}；已按部门答复记为已送达，未重新发送`,
@@ -108,6 +123,45 @@ export function makeDesk({ store, routing, party, contracts, expect, clock, log 
         });
       log[inDoubt ? 'warn' : 'info']('cancelled by a person', { envelope: id, by, inDoubt });
       return inDoubt ? [CANCELLED_IN_DOUBT] : [];
+    },
+    async attach(messageId, envelopeId, by, reason) {
+      const stored = await store.message(messageId);
+      if (stored === undefined) throw messageUnknown();
+      if (stored.state === 'attached' && stored.envelopeId === envelopeId) return;
+      if (stored.state !== 'unmatched') throw messageEnded();
+      const { message } = stored;
+      const view = await store.envelope(envelopeId);
+      if (view === undefined) throw unfitEnvelope('envelopeUnknown', NO_ENVELOPE);
+      if (view.envelope.to !== message.from) throw unfitEnvelope('envelopeOfOther', OTHER_PARTY);
+      checkFits(message, view.envelope);
+      const outcome = await store.attached(messageId, { envelopeId, by, reason }, (envelope, said) =>
+        routing.attached(envelope, said, by, reason),
+      );
+      if (outcome === undefined) throw messageUnknown();
+      if (outcome === 'ended') {
+        const now = await store.message(messageId);
+        if (now?.state !== 'attached' || now.envelopeId !== envelopeId) throw messageEnded();
+        return;
+      }
+      log.info('a message was attached by a person', {
+        message: messageId,
+        party: message.from,
+        envelope: envelopeId,
+        by,
+      });
+    },
+    async discard(messageId, by, reason) {
+      const stored = await store.message(messageId);
+      if (stored === undefined) throw messageUnknown();
+      if (stored.state === 'discarded') return;
+      const outcome = await store.discarded(messageId, by, reason);
+      if (outcome === undefined) throw messageUnknown();
+      if (outcome === 'ended') {
+        if ((await store.message(messageId))?.state !== 'discarded') throw messageEnded();
+        return;
+      }
+      const party = stored.state === 'unmatched' ? stored.message.from : stored.from;
+      log.info('a message was discarded by a person', { message: messageId, party, by });
     },
     async pause(lane, by, reason) {
       known(lane);
@@ -136,6 +190,29 @@ const CANCELLED_IN_DOUBT: Reason = {
   zh: '该报文是否已到达部门不明：部门可能已经收到并在办理，请与部门核实后用“核实”登记结果',
   en: 'whether the party has this envelope is not known: it may be working on it; find out, and settle it',
 };
+
+const NO_ENVELOPE: Words = { zh: '没有该信封', en: 'no such envelope' };
+const OTHER_PARTY: Words = {
+  zh: '该信封不是发给来文部门的',
+  en: 'this envelope is to another party than the message is from',
+};
+
+function unfitEnvelope(code: string, { zh, en }: Words): Unfit {
+  return new Unfit(422, 'unfit', { zh: '来文不能归入该信封', en: 'the message cannot be attached to this envelope' }, [
+    { pointer: '/envelope', code, zh, en },
+  ]);
+}
+
+const messageUnknown = (): Unfit =>
+  new Unfit(404, 'messageUnknown', {
+    zh: '没有该来文，或其保留时间已过',
+    en: 'no such message, or its time is over',
+  });
+const messageEnded = (): Unfit =>
+  new Unfit(409, 'messageEnded', {
+    zh: '该来文已对上信封，或已由人工处理',
+    en: 'this message has found its envelope, or a person has dealt with it',
+  });
 
 const unknown = (): Unfit => new Unfit(404, 'envelopeUnknown', { zh: '没有该报文', en: 'no such envelope' });
 const noCase = (): Unfit => new Unfit(404, 'caseUnknown', { zh: '没有该办件', en: 'no such case' });

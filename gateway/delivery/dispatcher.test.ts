@@ -151,6 +151,28 @@ describe('an envelope on its way', () => {
     assert.equal((await store.lanes()).find(({ lane }) => lane === 'tea-office')?.away ?? null, null);
   });
 
+  test('an outage of days is told to the window once, and says since when: not again at each turn of silence, breaker and refused connections', async (t) => {
+    const { submit, clock, office, step, store } = await engine(t, {
+      terms: { backoffMs: { first: 1_000, max: 300_000 }, breaker: { failures: 3, windowMs: 600_000, openMs: 15_000 } },
+    });
+    office.mood = 'deaf';
+    const caseNo = await submit('A1');
+    const waiting = await clock.until('waiting', async () => {
+      const now = await step(caseNo);
+      return now?.state === 'WAITING' && now;
+    });
+    for (const mood of ['absent', 'deaf', 'busy', 'absent'] as const) {
+      await clock.pass(DAY / 4, 60_000);
+      office.mood = mood;
+    }
+    const now = await step(caseNo);
+    assert.deepEqual([now?.state, now?.since], ['WAITING', waiting.since]);
+    const { rows } = await store.timeline(caseNo, undefined, 1_000);
+    assert.equal(rows.filter(({ kind }) => kind === 'waiting').length, 1);
+    const notices = await store.envelopes({ party: 'window', limit: 100 });
+    assert.equal(notices.rows.length, 1, 'the window is told that it waits, once');
+  });
+
   test('where the same twice takes effect once, it is sent again without a question', async (t) => {
     const { submit, clock, office, step } = await engine(t, { terms: { idempotent: true }, able: { inquire: false } });
     office.answer = DONE;

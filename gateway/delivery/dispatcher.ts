@@ -20,8 +20,8 @@ export interface DispatcherParts {
   readonly metrics: Pick<Metrics, 'delivered'>;
   readonly party: (party: Party) => LiveParty | undefined;
   readonly outages: Pick<Outages, 'failed' | 'answered'>;
-  /** Tries again what this party said before our own receipt was written down. */
-  readonly rematch: (party: Party) => Promise<void>;
+  /** Tries again what its party said about this envelope before our own receipt was written down. */
+  readonly rematch: (envelope: Envelope, number: string | null) => Promise<void>;
   /** Its answer is to be asked for then. */
   readonly expect: (at: Millis) => void;
 }
@@ -115,7 +115,7 @@ export function makeDispatcher(parts: DispatcherParts): (lease: Lease) => Promis
       attempt: lease.attempts + 1,
       ms: clock.now() - started,
     });
-    if (answersLater(party, envelope, receipt)) await parts.rematch(envelope.to);
+    if (answersLater(party, envelope, receipt)) await parts.rematch(envelope, receipt.number);
   }
 
   /** To the wire and back: first the question whether it is there already, when that is in doubt. */

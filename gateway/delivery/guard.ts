@@ -3,7 +3,7 @@ import type { Call, PartyFacts } from '../../contracts/ports/adapter.ts';
 import type { Clock } from '../../contracts/ports/clock.ts';
 import type { Coordination } from '../../contracts/ports/coordination.ts';
 import type { Millis, Reason } from '../../contracts/ports/envelope.ts';
-import { FAULT_POLICY, Fault } from '../../contracts/ports/fault.ts';
+import { CLOSED_HOURS, FAULT_POLICY, Fault, QUOTA_USED_UP } from '../../contracts/ports/fault.ts';
 import type { Logger } from '../../contracts/ports/logger.ts';
 import type { BreakerState, Metrics, OperationGroup } from '../../contracts/ports/observe.ts';
 import type { DepartmentView } from '../../contracts/ports/services.ts';
@@ -180,14 +180,14 @@ export class Guard {
     const opens = opensAt(closed, now);
     if (opens !== null)
       throw busy(opens + this.#spread(SPREAD_MS.closed), {
-        code: 'closedHours',
+        code: CLOSED_HOURS,
         zh: `该部门系统不在服务时间，${clockTime(opens)} 开放`,
         en: `the department is closed until ${clockTime(opens)}`,
       });
     const again = this.#quota?.until ?? null;
     if (quota !== null && again !== null)
       throw busy(again + this.#spread(SPREAD_MS[quota.per]), {
-        code: 'quotaUsedUp',
+        code: QUOTA_USED_UP,
         zh: `该部门的调用配额已用完，${clockTime(again)} 恢复`,
         en: `the department's quota is used up until ${clockTime(again)}`,
       });

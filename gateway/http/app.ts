@@ -24,6 +24,7 @@ import { type HealthParts, healthRoutes } from './health.ts';
 import { itemRoutes } from './items.ts';
 import { type LedgerParts, ledgerRoutes } from './ledger.ts';
 import { type MandateParts, mandateRoutes } from './mandates.ts';
+import { messageRoutes } from './messages.ts';
 import { openApi } from './openapi.ts';
 import { notFound, tellProblem, unfit } from './problems.ts';
 import { addressLimit, appLimit, refusalLimit } from './rate.ts';
@@ -64,6 +65,7 @@ export function makeApp(parts: AppParts): Express {
     ...mandateRoutes(parts),
     ...documentRoutes(parts),
     ...envelopeRoutes(parts),
+    ...messageRoutes(parts),
     ...itemRoutes(parts),
     ...contractRoutes(parts),
     ...callbackRoutes(parts),

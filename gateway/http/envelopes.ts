@@ -62,7 +62,9 @@ export function envelopeRoutes({ reads, desk }: { reads: CaseReads; desk: Desk }
         if (own !== null && given.party !== undefined && given.party !== own) throw forbidden(['operator', 'auditor']);
         const filter = own === null ? given : { ...given, party: own };
         if (state === 'unmatched') {
-          return json(200, { rows: (await reads.unmatched(filter.party ?? null, limit)).map(keptView), next: null });
+          const { party } = filter;
+          const { rows } = await reads.unmatched({ limit, ...(party === undefined ? {} : { party }) });
+          return json(200, { rows: rows.map(keptView), next: null });
         }
         const { rows, next } = await reads.envelopes({ ...filter, ...(state === undefined ? {} : { state }), limit });
         return json(200, { rows: rows.map(envelopeRow), next });

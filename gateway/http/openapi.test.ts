@@ -107,6 +107,7 @@ describe('the OpenAPI document', () => {
         'GET /v1/items',
         'GET /v1/items/{code}',
         'GET /v1/items/{code}/materials',
+        'GET /v1/messages',
         'POST /v1/callbacks/{party}',
         'POST /v1/cases',
         'POST /v1/cases/precheck',
@@ -128,6 +129,8 @@ describe('the OpenAPI document', () => {
         'POST /v1/envelopes/{id}/cancel',
         'POST /v1/envelopes/{id}/release',
         'POST /v1/envelopes/{id}/settle',
+        'POST /v1/messages/{id}/attach',
+        'POST /v1/messages/{id}/discard',
       ],
     );
   });

@@ -266,13 +266,17 @@ const COMPONENTS = {
   EnvelopeRow: object(envelope),
   Envelope: object({ ...envelope, body: free, traceparent: text, warnings: list(ref('Reason')) }),
   KeptMessage: object({
+    id: text,
     from: text,
     about: object({ key: text, number: text }, ['key', 'number']),
     outcome: { enum: ['done', 'refused', 'correction', 'progress'] },
     reason: orNull(ref('Reason')),
     at: time,
     receivedAt: time,
+    problem: ref('Reason'),
   }),
+  MessagePage: page(ref('KeptMessage')),
+  MessageEnd: object({ id: text, state: { enum: ['attached', 'discarded'] }, envelope: orNull(text) }),
   EnvelopePage: page({ anyOf: [ref('EnvelopeRow'), ref('KeptMessage')] }),
 
   ItemRow: object(itemRow),

@@ -24,6 +24,7 @@ import {
   ledgerView,
   mandateView,
   materialsView,
+  messageEndView,
   retrievalView,
   verificationView,
 } from './views.ts';
@@ -317,12 +318,20 @@ const event = {
   ...inner,
 } as const;
 const kept = {
+  id: '9c7e0b7a44d25f8836ce91a07db2f4e5',
   from: 'tea-office',
   about: { number: 'N-9' },
   dedupe: 'm-1',
   at: AT,
   answer: { outcome: 'correction', reason: busy, asks: ['/form/price'] },
   receivedAt: AT + 10,
+  problem: null,
+  ...inner,
+} as const;
+const unusable = {
+  ...kept,
+  answer: { outcome: 'done', result: { name: '张样例' } },
+  problem: { ...busy, ...inner },
 } as const;
 const unfit = new Unfit(
   422,
@@ -357,6 +366,9 @@ const MESSAGES: { readonly [sample: string]: readonly [schema: string, view: unk
   'envelope-row': ['EnvelopeRow', envelopeRow(envelope)],
   envelope: ['Envelope', envelopeView(envelope)],
   'kept-message': ['KeptMessage', keptView(kept)],
+  'kept-message-unusable': ['KeptMessage', keptView(unusable)],
+  'message-attached': ['MessageEnd', messageEndView(kept.id, 'attached', '331124261123000001-02')],
+  'message-discarded': ['MessageEnd', messageEndView(kept.id, 'discarded', null)],
   item: ['Item', itemView(item)],
   'certificates-retrieved': ['certificate.retrieved@1', retrievalView([found, unavailable], 8_000, 'R1')],
   'certificates-with-file': ['certificate.retrieved@1', retrievalView([{ ...found, file }], 80, undefined)],
@@ -412,6 +424,7 @@ describe('OpenFn: a reply envelope changed in a release and broke a country’s 
       'case-row',
       'envelope',
       'kept-message',
+      'kept-message-unusable',
       'ledger-entry',
     ]) {
       const text = JSON.stringify(MESSAGES[name]?.[1]);

@@ -8,7 +8,7 @@ import type {
   Mandate,
 } from '../../contracts/ports/certificate.ts';
 import type { PublishedContract } from '../../contracts/ports/contract.ts';
-import type { JsonObject, Message, Millis, Party, Reason, Words } from '../../contracts/ports/envelope.ts';
+import type { JsonObject, KeptMessage, Millis, Party, Reason, Words } from '../../contracts/ports/envelope.ts';
 import type { Item, TimeLimit, WhenDown } from '../../contracts/ports/item.ts';
 import type { BreakerState } from '../../contracts/ports/observe.ts';
 import type { Retrieved, UseCode, Verification } from '../../contracts/ports/retrieval.ts';
@@ -231,15 +231,28 @@ export function envelopeView(view: EnvelopeView, warnings: readonly Reason[] = [
 }
 
 /** A kept message that matches no envelope yet. */
-export function keptView({ from, about, answer, at, receivedAt }: Message & { readonly receivedAt: Millis }) {
+export function keptView({ id, from, about, answer, at, receivedAt, problem }: KeptMessage) {
   return {
+    id,
     from,
     about: 'key' in about ? { key: about.key } : { number: about.number },
     outcome: answer.outcome,
     reason: answer.outcome === 'done' ? null : reason(answer.reason),
     at: iso(at),
     receivedAt: iso(receivedAt),
+    problem: reason(problem ?? MATCHES_NOTHING),
   };
+}
+
+const MATCHES_NOTHING: Reason = {
+  code: 'matchesNothing',
+  zh: '没有任何发给该部门的信封与其编号或键相符',
+  en: 'no envelope to this party has its number or key',
+};
+
+/** What became of a kept message by a person's hand. */
+export function messageEndView(id: string, state: 'attached' | 'discarded', envelope: string | null) {
+  return { id, state, envelope };
 }
 
 const timeLimit = ({ limit, unit }: TimeLimit) => ({ limit, unit });

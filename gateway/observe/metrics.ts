@@ -58,6 +58,12 @@ export function makeMetrics({ clock, lanes, items }: MetricsParts): Metrics {
     help: 'Certificates asked for, by outcome',
     labelNames: ['type', 'state', 'cached'],
   });
+  const messagesEnded = new Counter({
+    registers,
+    name: 'onewindow_messages_ended_total',
+    help: 'Messages of parties that matched no envelope until their time was over',
+    labelNames: ['party'],
+  });
   const http = new Histogram({
     registers,
     name: 'onewindow_http_seconds',
@@ -81,6 +87,7 @@ export function makeMetrics({ clock, lanes, items }: MetricsParts): Metrics {
     called: (party, group, outcome, seconds) => calls.observe({ party, group, outcome }, seconds),
     breaker: (party, group, state) => breakers.set({ party, group }, BREAKER[state]),
     certificate: (type, state, cached) => certificates.inc({ type, state, cached: String(cached) }),
+    messagesEnded: (party, count) => messagesEnded.inc({ party }, count),
     http: (method, route, status, seconds) => http.observe({ method, route, status: String(status) }, seconds),
     async render() {
       for (const one of await lanes()) {

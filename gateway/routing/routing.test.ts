@@ -319,14 +319,19 @@ describe('the route of a case', () => {
     assert.equal(played.record.steps[0]?.number, 'N1');
   });
 
-  test('waiting is told once for each reason, not once for each try', async () => {
+  test('waiting is told once: not at each try, nor when an outage shows itself otherwise; closed hours are another wait', async () => {
     const played = await new Played([planned('01', [])]).open();
     const away = new Fault('unreachable', { reason: reason('connectRefused') });
     const closed = new Fault('busy', { reason: reason('closedHours'), until: 9 });
-    for (const fault of [away, away, away, closed, closed])
+    const silent = new Fault('inDoubt', { reason: reason('silence') });
+    const spared = new Fault('busy', { reason: reason('breakerOpen'), until: 9 });
+    for (const fault of [away, silent, spared, away, spared, silent, closed, closed])
       await played.happens(played.routing.postponed(played.envelope('01'), fault, 7));
     assert.equal(played.told().length, 2);
     assert.equal(played.state('01'), 'WAITING');
+    for (const fault of [spared, away, new Fault('unauthorized', { reason: reason('keyRefused') })])
+      await played.happens(played.routing.postponed(played.envelope('01'), fault, 7));
+    assert.equal(played.told().length, 4);
   });
 
   test('a withdrawn case begins nothing more, and a decided one cannot be withdrawn', async () => {

@@ -20,11 +20,13 @@ import type {
   ContractName,
   Envelope,
   JsonObject,
+  Message,
   Millis,
   Party,
   Reason,
   Receipt,
 } from '../../contracts/ports/envelope.ts';
+import { CLOSED_HOURS, type Fault, QUOTA_USED_UP } from '../../contracts/ports/fault.ts';
 import { type Catalogue, type Item, ItemUnusable, itemOfCase, type RouteStep } from '../../contracts/ports/item.ts';
 import type { Logger } from '../../contracts/ports/logger.ts';
 import type { Routing } from '../../contracts/ports/routing.ts';
@@ -95,6 +97,17 @@ const CASE_DECIDED: Reason = {
 
 const same = (owed: Owed, material: string | null, holder: Holder): boolean =>
   owed.material === material && owed.holder.idNo === holder.idNo;
+
+const BY_APPOINTMENT: readonly string[] = [CLOSED_HOURS, QUOTA_USED_UP];
+
+/**
+ * Whether whoever was told of the one wait knows of the other. In an outage silence, a refused connection and an open breaker take turns at every try, for days: they
+ * are one wait, and another only when the party is closed or its quota used up, or does not accept who we are.
+ */
+function isSameWait(before: Reason, { kind, reason: { code } }: Fault): boolean {
+  if (before.code === code) return true;
+  return kind !== 'unauthorized' && !BY_APPOINTMENT.includes(before.code) && !BY_APPOINTMENT.includes(code);
+}
 
 /**
  * The route of a case as a pure function of what happened: each method gives the `Advance` that the store runs inside the
@@ -457,6 +470,15 @@ export function makeRouting({
     return step;
   }
 
+  /** A department's word about an envelope that it has. */
+  async function heard(draft: Draft, envelope: Envelope, { about, answer, at }: Message): Promise<void> {
+    const number = 'number' in about ? about.number : null;
+    const step = current(draft, envelope);
+    if (step === undefined) return keepLate(draft, envelope, answer, number);
+    if (draft.state === 'ACCEPTED') draft.become('HANDLING');
+    return answered(draft, number === null ? step : { ...step, number }, answer, at);
+  }
+
   /** Its department has it, and has perhaps decided at once. */
   async function received(draft: Draft, step: Step, envelope: Envelope, receipt: Receipt): Promise<void> {
     if (draft.state === 'ACCEPTED') draft.become('HANDLING');
@@ -539,14 +561,21 @@ export function makeRouting({
         return received(draft, step, envelope, receipt);
       }),
 
-    answered: (envelope, message) =>
-      advance(async (draft) => {
-        const step = current(draft, envelope);
-        if (step === undefined)
-          return keepLate(draft, envelope, message.answer, 'number' in message.about ? message.about.number : null);
-        if (draft.state === 'ACCEPTED') draft.become('HANDLING');
-        const numbered = 'number' in message.about ? { ...step, number: message.about.number } : step;
-        return answered(draft, numbered, message.answer, message.at);
+    answered: (envelope, message) => advance((draft) => heard(draft, envelope, message)),
+
+    attached: (envelope, message, by, why) =>
+      advance((draft) => {
+        note(
+          draft,
+          'attached',
+          envelope.to,
+          envelope.stepNo,
+          { code: 'attached', zh: `人工归入：${why}`, en: `attached by a person: ${why}` },
+          { by, envelope: envelope.id, outcome: message.answer.outcome },
+        );
+        const known = envelope.stepNo === null ? null : (draft.step(envelope.stepNo)?.number ?? null);
+        // A number under which nothing was found is not the one that the department gave.
+        return heard(draft, envelope, known === null ? message : { ...message, about: { key: envelope.id } });
       }),
 
     refused: (envelope, fault) =>
@@ -562,16 +591,17 @@ export function makeRouting({
       advance((draft) => {
         const step = current(draft, envelope);
         if (step === undefined) return;
-        const sameAsBefore = step.state === 'WAITING' && step.reason?.code === fault.reason.code;
+        const waited = step.state === 'WAITING';
+        const told = waited && step.reason !== null && isSameWait(step.reason, fault);
         const waiting: Step = {
           ...step,
           state: 'WAITING',
           reason: fault.reason,
           resumesAt: notBefore,
-          since: sameAsBefore ? step.since : clock.now(),
+          since: waited ? step.since : clock.now(),
         };
         draft.put(waiting);
-        if (sameAsBefore) return;
+        if (told) return;
         note(draft, 'waiting', envelope.to, envelope.stepNo, fault.reason, { fault: fault.kind, until: notBefore });
         notices.progress(draft, waiting);
       }),

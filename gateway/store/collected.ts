@@ -1,37 +1,56 @@
 import { sql } from 'kysely';
 import { Unfit } from '../../contracts/ports/contract.ts';
-import type { Message, Millis, Party } from '../../contracts/ports/envelope.ts';
+import type { KeptMessage, Message, Millis, Party, Reason } from '../../contracts/ports/envelope.ts';
 import { Fault } from '../../contracts/ports/fault.ts';
-import type { CaseReads, CaseStore } from '../../contracts/ports/store.ts';
+import type { CaseStore, DeskStore } from '../../contracts/ports/store.ts';
+import { unindexed } from './bounded-search.ts';
 import type { Tx } from './group.ts';
+import { KEPT_COLUMNS, keptOf, lookupColumns } from './message-rows.ts';
 import type { StoreParts } from './parts.ts';
 import { prepared } from './prepared.ts';
 import { type EnvelopeRow, envelopeOf, OPEN } from './rows.ts';
-import { Unavailable } from './unavailable.ts';
+import type { Ended, Unmatched } from './unmatched.ts';
 
 /** Messages kept for one party without an envelope they belong to; the next is answered 503, and stays with the party. */
 const MOST_KEPT = 1_000;
-const REMATCH_PAGE = 100;
+/** Kept messages that are tried again at a time. As a number in the statement: of a limit it does not know PostgreSQL believes that it is much. */
+const PAGE = 100;
 
 type AdvanceWith = Parameters<CaseStore['collected']>[1];
 
 /** What parties say later about what they were given. A message is told from all others by its party and `dedupe`. */
-export function makeCollected({
-  db,
-  group,
-  book,
-  cases,
-  clock,
-  log,
-}: StoreParts): Pick<CaseStore & CaseReads, 'collected' | 'rematch' | 'unmatched'> {
+export function makeCollected(
+  { db, group, book, cases, clock, log }: StoreParts,
+  unmatched: Unmatched,
+): Pick<CaseStore, 'collected' | 'rematch' | 'retryKept'> & Pick<DeskStore, 'attached'> {
   const seen = prepared((p: { party: Party; dedupe: string }) =>
     db.selectFrom('messages').select('message').where('party', '=', p.party).where('dedupe', '=', p.dedupe),
   );
-  const remember = prepared((p: { party: Party; dedupe: string; at: Millis; message: string | null }) =>
+  /** It is used from now on. */
+  const remember = prepared((p: { party: Party; dedupe: string; at: Millis; ended: string | null }) =>
     db
       .insertInto('messages')
-      .values({ party: p.party, dedupe: p.dedupe, received_at: p.at, message: p.message })
-      .onConflict((c) => c.columns(['party', 'dedupe']).doUpdateSet({ message: p.message })),
+      .values({ party: p.party, dedupe: p.dedupe, received_at: p.at, message: null, ended: p.ended })
+      .onConflict((c) => c.columns(['party', 'dedupe']).doUpdateSet({ message: null, problem: null, ended: p.ended })),
+  );
+  const insertKept = prepared(
+    (p: { party: Party; dedupe: string; at: Millis; message: string } & ReturnType<typeof lookupColumns>) =>
+      db
+        .insertInto('messages')
+        .values({
+          party: p.party,
+          dedupe: p.dedupe,
+          received_at: p.at,
+          message: p.message,
+          id: p.id,
+          about_key: p.about_key,
+          about_number: p.about_number,
+        })
+        // Another node was given the same at the same moment, and may have used it.
+        .onConflict((c) => c.columns(['party', 'dedupe']).doNothing()),
+  );
+  const noteProblem = prepared((p: { id: string; problem: string }) =>
+    db.updateTable('messages').set({ problem: p.problem }).where('id', '=', p.id).where('message', 'is not', null),
   );
   const byNumber = prepared((p: { lane: Party; number: string }) =>
     db
@@ -51,6 +70,22 @@ export function makeCollected({
       // Every time there is: so that it goes along the index of what is kept, and not along every name that was ever seen.
       .where('received_at', '>=', 0)
       .where('message', 'is not', null),
+  );
+  const keptAbout = (column: 'about_key' | 'about_number', party: Party, value: string) =>
+    db
+      .selectFrom('messages')
+      .select([...KEPT_COLUMNS])
+      .where('message', 'is not', null)
+      .where(column, '=', value)
+      // Every name that this party has ever given a message begins with it too, and SQLite would read them all.
+      .where(unindexed('party'), '=', party);
+  const aboutKey = prepared((p: { party: Party; key: string }) =>
+    keptAbout('about_key', p.party, p.key).limit(sql.lit(PAGE)),
+  );
+  const aboutKeyOrNumber = prepared((p: { party: Party; key: string; number: string }) =>
+    keptAbout('about_key', p.party, p.key)
+      .unionAll(keptAbout('about_number', p.party, p.number))
+      .limit(sql.lit(PAGE)),
   );
 
   async function find({ from, about }: Message): Promise<EnvelopeRow | undefined> {
@@ -77,17 +112,19 @@ export function makeCollected({
     const cancelled = { in_doubt: 1, doubted_at: row.doubted_at ?? clock.now() };
     const become = open ? arrived : row.place === 'cancelled' && row.number === null ? cancelled : {};
     if (Object.keys(become).length === 0) return;
-    const number = 'number' in message.about ? message.about.number : row.number;
+    const number = row.number ?? ('number' in message.about ? message.about.number : null);
     await book.save(tx, { ...row, ...become, number, ...NO_FAULT, fence: row.fence + 1 });
   }
 
-  async function take(message: Message, advance: AdvanceWith): ReturnType<CaseStore['collected']> {
+  /** Undefined: the case is not there. */
+  async function apply(
+    row: EnvelopeRow,
+    message: Message,
+    advance: AdvanceWith,
+    ended: Ended | null,
+  ): Promise<'applied' | 'seenBefore' | undefined> {
     const { from: party, dedupe } = message;
-    const { rows } = await db.executeQuery(seen({ party, dedupe }));
-    if (rows[0]?.message === null) return 'seenBefore';
-    const row = await find(message);
-    if (row === undefined) return keep(message);
-    const word = await cases.run(row.case_no, {
+    return cases.run(row.case_no, {
       advance: advance(envelopeOf(row), message),
       also: async (tx) => ({
         seen: await tx.first(seen({ party, dedupe })),
@@ -97,70 +134,109 @@ export function makeCollected({
         if (now.seen?.message === null) return 'seenBefore' as const;
         if (now.row !== undefined) await settle(tx, now.row, message);
         await book.change(tx, stored, change);
-        await tx.write(remember({ party, dedupe, at: clock.now(), message: null }));
+        const how = ended === null ? null : JSON.stringify(ended);
+        await tx.write(remember({ party, dedupe, at: clock.now(), ended: how }));
         return 'applied' as const;
       },
     });
-    return word ?? keep(message);
   }
 
-  const keep = (message: Message): ReturnType<CaseStore['collected']> =>
+  /** Undefined: it matches nothing. */
+  async function match(message: Message, advance: AdvanceWith): Promise<'applied' | 'seenBefore' | undefined> {
+    const row = await find(message);
+    return row && apply(row, message, advance, null);
+  }
+
+  async function take(message: Message, advance: AdvanceWith): ReturnType<CaseStore['collected']> {
+    const { from: party, dedupe } = message;
+    const { rows } = await db.executeQuery(seen({ party, dedupe }));
+    if (rows[0]?.message === null) return 'seenBefore';
+    const word = (await match(message, advance)) ?? (await keep(message));
+    if (word !== 'unmatched') return word;
+    // Its envelope may have been delivered between our look and the keeping, and whoever delivered it have looked before. It is kept, whatever comes of this.
+    return (await match(message, advance).catch(() => undefined)) ?? word;
+  }
+
+  const keep = (message: Message): Promise<'seenBefore' | 'unmatched'> =>
     group.run(async (tx) => {
       const { from: party, dedupe } = message;
       const before = await tx.first(seen({ party, dedupe }));
       if (before?.message === null) return 'seenBefore';
       if (before === undefined) {
         if (((await tx.first(keptCount({ party })))?.n ?? 0) >= MOST_KEPT) throw tooManyKept();
-        await tx.write(remember({ party, dedupe, at: clock.now(), message: JSON.stringify(message) }));
+        const text = JSON.stringify(message);
+        await tx.write(insertKept({ party, dedupe, at: clock.now(), message: text, ...lookupColumns(message) }));
       }
       return 'unmatched';
     });
 
-  const kept = async (party: Party | null, limit: number, after?: { receivedAt: Millis; dedupe: string }) => {
-    const { rows } = await db.executeQuery(
-      db
-        .selectFrom('messages')
-        .select(['received_at', 'dedupe', sql<string>`message`.as('message')])
-        .where('message', 'is not', null)
-        .$if(party !== null, (query) => query.where('party', '=', party as Party))
-        .$if(after !== undefined, (query) =>
-          query.where((e) =>
-            e(e.refTuple('received_at', 'dedupe'), '>', e.tuple(after?.receivedAt ?? 0, after?.dedupe ?? '')),
-          ),
-        )
-        .orderBy('received_at')
-        .orderBy('dedupe')
-        .limit(limit)
-        .compile(),
-    );
-    return rows.map((row) => ({ ...(JSON.parse(row.message) as Message), receivedAt: row.received_at }));
-  };
+  /** True when it was applied. One that cannot be stays kept, with the reason, and must not keep the others back. */
+  async function retry(message: KeptMessage, advance: AdvanceWith): Promise<boolean> {
+    try {
+      return (await match(message, advance)) === 'applied';
+    } catch (error) {
+      if (error instanceof Unfit && error.status === 503) throw error;
+      const problem = error instanceof Fault ? error.reason : NOT_APPLIED;
+      if (message.problem?.code === problem.code && message.problem.en === problem.en) return false;
+      // A Fault is the caller's own word.
+      if (!(error instanceof Fault)) log.error('a kept message could not be applied', { message: message.id, error });
+      const { code, zh, en } = problem;
+      await group.run((tx) => tx.write(noteProblem({ id: message.id, problem: JSON.stringify({ code, zh, en }) })));
+      return false;
+    }
+  }
+
+  /** Which of them are left. */
+  async function retryAll(messages: readonly KeptMessage[], advance: AdvanceWith): Promise<readonly KeptMessage[]> {
+    const tried = await Promise.allSettled(messages.map((message) => retry(message, advance)));
+    for (const one of tried) if (one.status === 'rejected') throw one.reason;
+    return messages.filter((_, i) => {
+      const one = tried[i];
+      return one?.status === 'fulfilled' && !one.value;
+    });
+  }
 
   return {
     collected: take,
 
-    async rematch(party, advance) {
-      let matched = 0;
-      let page: Awaited<ReturnType<typeof kept>> = [];
-      do {
-        page = await kept(party, REMATCH_PAGE, page.at(-1));
-        const tried = await Promise.allSettled(page.map((message) => take(message, advance)));
-        for (const one of tried) {
-          // One that cannot be applied stays kept, where a person sees it, and must not keep the others back. A Fault is the caller's own word.
-          if (one.status === 'fulfilled') matched += one.value === 'applied' ? 1 : 0;
-          else if (one.reason instanceof Unavailable) throw one.reason;
-          else if (!(one.reason instanceof Fault))
-            log.error('a kept message could not be applied', { error: one.reason });
-        }
-      } while (page.length === REMATCH_PAGE);
-      return matched;
+    async rematch({ party, key, number }, advance) {
+      const { rows } = await db.executeQuery(
+        number === null ? aboutKey({ party, key }) : aboutKeyOrNumber({ party, key, number }),
+      );
+      if (rows.length === 0) return 0;
+      const inOrder = rows.map(keptOf).sort((a, b) => a.receivedAt - b.receivedAt);
+      return inOrder.length - (await retryAll(inOrder, advance)).length;
     },
 
-    unmatched: (party, limit) => kept(party, limit),
+    async retryKept(after, advance) {
+      const page = await unmatched.page(null, PAGE, after);
+      const left = await retryAll(page, advance);
+      const next = page.length === PAGE ? (page.at(-1) ?? null) : null;
+      return { applied: page.length - left.length, left, next };
+    },
+
+    async attached(id, { envelopeId, by, reason }, advance) {
+      const kept = await unmatched.find(id);
+      if (kept === undefined) return undefined;
+      if (kept.message === null) return 'ended';
+      const message: Message = JSON.parse(kept.message);
+      const { rows } = await db.executeQuery(book.byId({ id: envelopeId }));
+      const [row] = rows;
+      if (row?.lane !== message.from) return undefined;
+      const ended: Ended = { as: 'attached', envelope: envelopeId, by, reason, at: clock.now() };
+      const word = await apply(row, message, advance, ended);
+      return word && (word === 'applied' ? 'attached' : 'ended');
+    },
   };
 }
 
 const NO_FAULT = { fault: null, reason: null } as const;
+
+const NOT_APPLIED: Reason = {
+  code: 'notApplied',
+  zh: '来文已对上信封，但未能登记到办件，本系统会再试',
+  en: 'it matches an envelope, and could not be applied to its case; it is tried again',
+};
 
 function tooManyKept(): Unfit {
   const words = {

@@ -8,7 +8,7 @@ import { changed, type EnvelopeRow, ended, mayNotBeSent, viewOf } from './rows.t
 type Advance = (view: EnvelopeView) => ReturnType<Parameters<DeskStore['released']>[1]>;
 
 /** What a person does to envelopes, lanes and cases. All of it survives a restart, because it is stored like everything else. */
-export function makeDesk({ db, group, book, cases, clock }: StoreParts): DeskStore {
+export function makeDesk({ db, group, book, cases, clock }: StoreParts): Omit<DeskStore, 'attached' | 'discarded'> {
   const pause = prepared((p: { lane: Party; by: string; reason: string; at: Millis }) =>
     db
       .insertInto('lanes')

@@ -1,6 +1,7 @@
 import { type ColumnDefinitionBuilder, Kysely, type Migration, Migrator, sql } from 'kysely';
 import type { StoreDialect } from './dialect.ts';
 import { columnsOf, KEPT_DAYS } from './ledger-columns.ts';
+import { lookupColumns } from './message-rows.ts';
 import { partiesOf } from './rows.ts';
 import type { Tables } from './tables.ts';
 import { NotOpened } from './unavailable.ts';
@@ -389,6 +390,23 @@ export function migrations(dialect: StoreDialect): Record<string, Migration> {
       },
     },
 
+    // Columns that may be empty, and indexes: programs of the release before write none of the columns, and what they keep is filled in by those of this one.
+    '013-messages': {
+      async up(db: Kysely<unknown>) {
+        for (const column of ['id', 'about_key', 'about_number', 'problem', 'ended'])
+          await db.schema.alterTable('messages').addColumn(column, 'text').execute();
+        await fillKeptMessages(db as Kysely<Tables>);
+        for (const [name, columns, where] of [
+          ['messages_id', ['id'], sql`id is not null`],
+          ['messages_about_key', ['about_key'], sql`message is not null and about_key is not null`],
+          ['messages_about_number', ['about_number'], sql`message is not null and about_number is not null`],
+          ['messages_seen', ['received_at'], sql`message is null`],
+        ] as const)
+          await sql`create index ${sql.ref(name)} on messages (${sql.join(columns.map((c) => sql.ref(c)))})
+                    where ${where}`.execute(db);
+      },
+    },
+
     '014-envelope-values': {
       async up(db: Kysely<unknown>) {
         await db.schema
@@ -432,6 +450,28 @@ async function fillParties(db: Kysely<Tables>): Promise<void> {
     const last = rows.at(-1);
     if (last === undefined) return;
     after = last.seq;
+  }
+}
+
+/** Of what was kept before it could be looked up by what it is about: at most a thousand of each party. */
+async function fillKeptMessages(db: Kysely<Tables>): Promise<void> {
+  for (;;) {
+    const rows = await db
+      .selectFrom('messages')
+      .select(['party', 'dedupe', sql<string>`message`.as('message')])
+      .where('message', 'is not', null)
+      .where('id', 'is', null)
+      .orderBy('received_at')
+      .limit(1_000)
+      .execute();
+    for (const { party, dedupe, message } of rows)
+      await db
+        .updateTable('messages')
+        .set(lookupColumns(JSON.parse(message)))
+        .where('party', '=', party)
+        .where('dedupe', '=', dedupe)
+        .execute();
+    if (rows.length === 0) return;
   }
 }
 

@@ -29,6 +29,7 @@ import { caseReader, makeReads } from './reads.ts';
 import { sqlite } from './sqlite.ts';
 import type { Tables } from './tables.ts';
 import { UnderWay } from './under-way.ts';
+import { makeMessageEnds, makeUnmatched } from './unmatched.ts';
 import { makeUsedNonces } from './used-nonces.ts';
 
 /** A clock that the database sets. */
@@ -114,10 +115,12 @@ export async function storeOver(
   const underWay = new UnderWay();
   const cases = new CaseChanges({ group, book, clock, underWay, read: caseReader(db, dialect) });
   const parts: StoreParts = { db, dialect, group, book, cases, underWay, clock, log };
+  const unmatched = makeUnmatched(parts);
 
   return {
     ...makeCases(parts),
-    ...makeCollected(parts),
+    ...makeCollected(parts, unmatched),
+    ...makeMessageEnds(parts, unmatched),
     ...makeLease(parts),
     ...makeOutcomes(parts),
     ...makeDesk(parts),

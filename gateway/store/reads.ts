@@ -12,7 +12,7 @@ import { prepared } from './prepared.ts';
 import { type CaseRow, caseOf, OPEN, openOf, viewOf } from './rows.ts';
 import type { Place, Tables } from './tables.ts';
 
-type Reads = Omit<CaseReads, 'unmatched'>;
+type Reads = Omit<CaseReads, 'unmatched' | 'message'>;
 
 /** Reads a case as it stands on the disk; where that is a way to a server and back, for all who ask in the same turn. */
 export function caseReader(

@@ -109,7 +109,21 @@ export interface Tables {
     away_reason: string | null;
   };
   /** What parties said later: every name seen; the message itself only while it matches nothing. */
-  messages: { party: string; dedupe: string; received_at: number; message: string | null };
+  messages: {
+    party: string;
+    dedupe: string;
+    received_at: number;
+    message: string | null;
+    /** Of a message that was kept; null where a program of before kept it, until it is filled in. */
+    id: string | null;
+    /** Which envelope it says that it is about: one of both. */
+    about_key: string | null;
+    about_number: string | null;
+    /** Why it could not be used the last time: JSON. */
+    problem: string | null;
+    /** How a person ended it: JSON. Null with a `message` that is null: it was used. */
+    ended: string | null;
+  };
   counters: { prefix: string; last: number };
   ledger: {
     seq: Generated<number>;

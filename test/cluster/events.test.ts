@@ -18,7 +18,7 @@ import { birth, deedTax, flexibleEmployment, houseTransfer } from '../support/su
 import { freePort, startWorld, until } from '../support/world.ts';
 
 const contracts = makeContracts(await loadContracts(path.join(import.meta.dirname, '../../contracts/schemas')));
-const DELIVERY = { leaseMs: 10_000, stopMs: 5_000, askSweepMs: 300, alarmAfterMs: 300_000 };
+const DELIVERY = { leaseMs: 10_000, stopMs: 5_000, askSweepMs: 300, alarmAfterMs: 300_000, messageDays: 30 };
 /** So that nothing comes by the sweep. */
 const NEVER_MS = 60_000;
 

@@ -237,12 +237,13 @@ for (const ground of grounds) {
       assert.equal(await store.collected(word('N-due', 'word-due'), finish), 'applied');
       assert.equal((await store.caseOf(numberOf('answer-due')))?.steps[0]?.state, 'DONE');
       assert.deepEqual(
-        (await store.unmatched(TEA, 9)).map(({ dedupe }) => dedupe),
+        (await store.unmatched({ party: TEA, limit: 9 })).rows.map(({ dedupe }) => dedupe),
         ['word-early'],
       );
       const ready = (await leased(store, clock)).get(`${numberOf('ready')}-01`) as Lease;
       await store.delivered(ready, { number: 'N-early', duplicate: false }, nothing, null);
-      assert.equal(await store.rematch(TEA, finish), 1);
+      const about = { party: TEA, key: ready.envelope.id, number: 'N-early' };
+      assert.equal(await store.rematch(about, finish), 1, 'it can be looked up by what it is about');
       await store.close();
     });
 

@@ -289,9 +289,13 @@ else {
       } as const;
       assert.equal(await store.collected(word, () => nothing), 'unmatched');
       await store.changed(caseNo, async () => change({ outbox: [envelope(caseNo, '02', 'tea-office')] }));
-      const away = store.rematch(null, () => async (record) => watchedChange(await nothing(record), () => wire.cut()));
+      const away = store.retryKept(
+        null,
+        () => async (record) => watchedChange(await nothing(record), () => wire.cut()),
+      );
       await assert.rejects(away, comeAgain);
-      assert.equal(await until(() => store.rematch(null, () => nothing).catch(() => undefined)), 1);
+      const retried = await until(() => store.retryKept(null, () => nothing).catch(() => undefined));
+      assert.equal(retried.applied, 1);
       assert.deepEqual(
         lines.filter(({ level }) => level === 'error'),
         [],

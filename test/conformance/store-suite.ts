@@ -9,7 +9,7 @@ import type {
   Mandate,
 } from '../../contracts/ports/certificate.ts';
 import { Unfit } from '../../contracts/ports/contract.ts';
-import type { Answer, Message, Party } from '../../contracts/ports/envelope.ts';
+import type { Answer, KeptMessage, Message, Party } from '../../contracts/ports/envelope.ts';
 import { MOST_VALUE_BYTES, MOST_VALUE_NAMES } from '../../contracts/ports/once-values.ts';
 import { MOST_PUBLISHED, type PublicEvent, type Publicly } from '../../contracts/ports/public-event.ts';
 import { type Committed, type Lease, PUBLIC_EVENTS, type Store } from '../../contracts/ports/store.ts';
@@ -644,17 +644,35 @@ export function storeSuite(name: string, storageFor: () => Promise<Storage>): vo
         const lease = await only(lane);
         assert.equal(await store.collected(word, finish), 'unmatched');
         assert.equal(await store.collected(word, finish), 'unmatched', 'and once');
-        assert.deepEqual(await store.unmatched(lane, 10), [{ ...word, receivedAt: clock.now() }]);
-        assert.equal(await store.rematch(lane, finish), 0);
+        const [kept, ...more] = (await store.unmatched({ party: lane, limit: 10 })).rows;
+        assert.deepEqual([kept, more], [{ ...word, id: kept?.id, receivedAt: clock.now(), problem: null }, []]);
+        const about = { party: lane, key: lease.envelope.id, number: 'N9' };
+        assert.equal(await store.rematch(about, finish), 0);
         await store.delivered(lease, receipt('N9'), nothing, clock.now());
-        assert.equal(await store.rematch(fresh('lane'), finish), 0, 'another party');
-        assert.equal(await store.rematch(lane, finish), 1);
-        assert.deepEqual(await store.unmatched(lane, 10), []);
+        assert.equal(await store.rematch({ ...about, party: fresh('lane') }, finish), 0, 'another party');
+        assert.equal(await store.rematch({ ...about, number: 'N8' }, finish), 0, 'another number');
+        assert.equal(await store.rematch(about, finish), 1);
+        assert.deepEqual((await store.unmatched({ party: lane, limit: 10 })).rows, []);
         assert.equal((await store.caseOf(caseNo))?.steps[0]?.state, 'DONE');
         assert.equal(await store.collected(word, finish), 'seenBefore');
       });
 
-      test('rematch goes through all that is kept, and past one that cannot be applied', async () => {
+      test('a message that is kept while its envelope is written down as delivered finds it all the same', async () => {
+        const lane = fresh('lane');
+        const { caseNo } = await accepted({ parties: [lane] });
+        const lease = await only(lane);
+        // Whoever delivers looks for messages before this one is kept, and this one for its envelope before it is delivered.
+        const [word, , found] = await Promise.all([
+          store.collected(message(lane, { number: 'N10' }, 'meanwhile'), finish),
+          store.delivered(lease, receipt('N10'), nothing, null),
+          store.rematch({ party: lane, key: lease.envelope.id, number: 'N10' }, finish),
+        ]);
+        const later = await store.rematch({ party: lane, key: lease.envelope.id, number: 'N10' }, finish);
+        assert.equal((word === 'applied' ? 1 : 0) + found + later, 1);
+        assert.equal((await store.caseOf(caseNo))?.steps[0]?.state, 'DONE');
+      });
+
+      test('what is kept is tried again a page at a time, and past one that cannot be applied, which says why', async () => {
         const lane = fresh('lane');
         const cases = await Promise.all(Array.from({ length: 150 }, () => accepted({ parties: [lane] })));
         const words = cases.map(({ caseNo }) => message(lane, { number: `N-${caseNo}` }, caseNo));
@@ -665,12 +683,173 @@ export function storeSuite(name: string, storageFor: () => Promise<Storage>): vo
           await store.delivered(lease, receipt(`N-${lease.envelope.caseNo}`), nothing, null);
         }
         const poisoned = cases[3]?.caseNo;
-        const some = await store.rematch(lane, (of) =>
-          of.caseNo === poisoned ? () => Promise.reject(new Error('poison')) : finish(),
+        const tryAll = async (advance: Parameters<Store['retryKept']>[1]) => {
+          const pages: number[] = [];
+          for (let after: KeptMessage | null = null; ; ) {
+            const { applied, next } = await store.retryKept(after, advance);
+            pages.push(applied);
+            if (next === null) return pages;
+            after = next;
+          }
+        };
+        const pages = await tryAll((of) =>
+          of.caseNo === poisoned ? () => Promise.reject(fault('malformed')) : finish(),
         );
-        assert.equal(some, 149);
-        assert.equal((await store.unmatched(lane, 200)).length, 1);
-        assert.equal(await store.rematch(null, finish), 1);
+        assert.equal(
+          pages.reduce((sum, applied) => sum + applied, 0),
+          149,
+        );
+        assert.ok(pages.length > 1 && pages.every((applied) => applied <= 100), `${pages}`);
+        const { rows } = await store.unmatched({ party: lane, limit: 200 });
+        assert.deepEqual(
+          rows.map(({ dedupe, problem }) => [dedupe, problem]),
+          [[poisoned, reason('malformed')]],
+        );
+        assert.equal(Math.max(...(await tryAll(finish))), 1);
+        assert.deepEqual((await store.unmatched({ party: lane, limit: 200 })).rows, []);
+      });
+
+      test('what is kept is listed in pages, each once, and one by its id', async () => {
+        const lane = fresh('lane');
+        const sent = ['一', '二', '三/..', 'x'.repeat(300), '五'];
+        for (const [i, dedupe] of sent.entries()) {
+          await store.collected(
+            message(lane, i === 2 ? { key: 'nothing-01' } : { number: `none-${i}` }, dedupe),
+            finish,
+          );
+          if (i % 2 === 0) clock.move(1);
+        }
+        const ids: string[] = [];
+        const seen: string[] = [];
+        for (let cursor: string | undefined; ; ) {
+          const page = await store.unmatched({ party: lane, limit: 2, ...(cursor === undefined ? {} : { cursor }) });
+          for (const { id, dedupe } of page.rows) {
+            ids.push(id);
+            seen.push(dedupe);
+          }
+          if (page.next === null) break;
+          cursor = page.next;
+        }
+        assert.deepEqual(seen.toSorted(), sent.toSorted());
+        for (const [i, id] of ids.entries()) {
+          assert.match(id, /^[0-9a-f]{32}$/);
+          const one = await store.message(id);
+          assert.ok(one?.state === 'unmatched');
+          assert.equal(one.message.dedupe, seen[i]);
+        }
+        assert.equal(await store.message('0'.repeat(32)), undefined);
+        for (const cursor of ['x', '1-2', `1-${'0'.repeat(33)}`, ''])
+          await assert.rejects(store.unmatched({ party: lane, limit: 2, cursor }), unfit(400));
+      });
+
+      async function strayOf(lane: Party, about: Message['about'] = { number: 'nobody knows' }) {
+        const word = message(lane, about, fresh('stray'));
+        assert.equal(await store.collected(word, finish), 'unmatched');
+        const { rows } = await store.unmatched({ party: lane, limit: 200 });
+        const { id } = rows.find(({ dedupe }) => dedupe === word.dedupe) ?? assert.fail('it is not kept');
+        return { word, id };
+      }
+      const by = 'operator-demo';
+
+      test('a person attaches a message to its envelope, once, and as if it had been matched', async () => {
+        const lane = fresh('lane');
+        const { caseNo } = await accepted({ parties: [lane] });
+        const envelopeId = `${caseNo}-01`;
+        await store.parked(await only(lane), fault('inDoubt'), true, nothing);
+        const { word, id } = await strayOf(lane);
+        const to = { envelopeId, by, reason: 'by telephone' };
+        const other = await accepted({ parties: [fresh('lane')] });
+        assert.equal(await store.attached(id, { ...to, envelopeId: `${other.caseNo}-01` }, finish), undefined);
+        assert.equal(await store.attached(id, { ...to, envelopeId: 'nothing' }, finish), undefined);
+        assert.equal(await store.attached('0'.repeat(32), to, finish), undefined);
+        const told: Message[] = [];
+        const both = await Promise.all(
+          [1, 2].map(() =>
+            store.attached(id, to, (_, said) => {
+              told.push(said);
+              return finish();
+            }),
+          ),
+        );
+        assert.deepEqual(both.toSorted(), ['attached', 'ended']);
+        assert.deepEqual(told[0], word);
+        assert.equal((await store.caseOf(caseNo))?.steps[0]?.state, 'DONE');
+        const view = await store.envelope(envelopeId);
+        assert.deepEqual([view?.state, view?.inDoubt, view?.number], ['delivered', false, 'nobody knows']);
+        assert.deepEqual(await store.message(id), { state: 'attached', from: lane, envelopeId });
+        assert.equal(await store.collected(word, finish), 'seenBefore');
+        assert.equal(await store.discarded(id, by, 'no use'), 'ended');
+        assert.deepEqual(await kinds(caseNo), ['accepted', 'sent', 'answered']);
+      });
+
+      test('attached to what was delivered under another number: that number stays', async () => {
+        const lane = fresh('lane');
+        const { caseNo } = await accepted({ parties: [lane] });
+        await store.delivered(await only(lane), receipt('theirs'), nothing, null);
+        const { id } = await strayOf(lane);
+        assert.equal(await store.attached(id, { envelopeId: `${caseNo}-01`, by, reason: 'r' }, finish), 'attached');
+        assert.equal((await store.envelope(`${caseNo}-01`))?.number, 'theirs');
+      });
+
+      test('a person discards a message: it is seen before from then on, and cannot be attached', async () => {
+        const lane = fresh('lane');
+        const { caseNo } = await accepted({ parties: [lane] });
+        const { word, id } = await strayOf(lane);
+        assert.equal(await store.discarded(id, by, 'no use'), 'discarded');
+        assert.equal(await store.discarded(id, by, 'no use'), 'ended');
+        assert.equal(await store.discarded('0'.repeat(32), by, 'no use'), undefined);
+        assert.deepEqual(await store.message(id), { state: 'discarded', from: lane });
+        assert.equal(await store.attached(id, { envelopeId: `${caseNo}-01`, by, reason: 'r' }, finish), 'ended');
+        assert.equal(await store.collected(word, finish), 'seenBefore');
+        assert.deepEqual((await store.unmatched({ party: lane, limit: 9 })).rows, []);
+      });
+
+      test('one that was kept and then found its envelope is of no more use to a person', async () => {
+        const lane = fresh('lane');
+        const { caseNo } = await accepted({ parties: [lane] });
+        const { id } = await strayOf(lane, { number: 'N11' });
+        await store.delivered(await only(lane), receipt('N11'), nothing, null);
+        assert.equal(await store.rematch({ party: lane, key: `${caseNo}-01`, number: 'N11' }, finish), 1);
+        assert.deepEqual(await store.message(id), { state: 'applied', from: lane });
+        assert.equal(await store.discarded(id, by, 'no use'), 'ended');
+      });
+
+      test('messages end after their time, the oldest first, a batch at a time; the same again is a new one', async () => {
+        const [lane, other] = [fresh('lane'), fresh('lane')];
+        const { word } = await strayOf(lane);
+        await Promise.all(
+          Array.from({ length: 600 }, (_, i) =>
+            store.collected(message(lane, { number: `no-${i}` }, `no-${i}`), finish),
+          ),
+        );
+        clock.move(1);
+        const before = clock.now();
+        await strayOf(other);
+        const ended: number[] = [];
+        for (;;) {
+          const counts = await store.endMessages(before);
+          assert.equal(counts.get(other), undefined);
+          if (counts.size === 0) break;
+          ended.push([...counts.values()].reduce((sum, n) => sum + n, 0));
+        }
+        assert.ok(ended.length > 1 && ended.every((n) => n <= 500), `${ended}`);
+        assert.deepEqual((await store.unmatched({ party: lane, limit: 9 })).rows, []);
+        assert.equal((await store.unmatched({ party: other, limit: 9 })).rows.length, 1);
+        assert.equal(await store.collected(word, finish), 'unmatched');
+      });
+
+      test('names of messages are forgotten when nobody repeats them any more, and no message that is kept', async () => {
+        const lane = fresh('lane');
+        const { caseNo } = await accepted({ parties: [lane] });
+        const used = message(lane, { key: `${caseNo}-01` }, 'used');
+        assert.equal(await store.collected(used, finish), 'applied');
+        await strayOf(lane);
+        clock.move(1);
+        while ((await store.forgetSeen(clock.now())) > 0);
+        assert.equal(await store.forgetSeen(clock.now()), 0);
+        assert.equal((await store.unmatched({ party: lane, limit: 9 })).rows.length, 1);
+        assert.equal(await store.collected(used, () => nothing), 'applied', 'it is a new one');
+        assert.equal(await store.forgetSeen(clock.now()), 0, 'which is young');
       });
 
       test('a party with too many messages that match nothing is told to come again', async () => {

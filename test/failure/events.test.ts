@@ -15,7 +15,14 @@ import { rabbitNode } from '../support/services.ts';
 import { deedTax } from '../support/submissions.ts';
 import { startWorld, until } from '../support/world.ts';
 
-const DELIVERY = { leaseMs: 2_000, sweepMs: 500, stopMs: 5_000, askSweepMs: 300, alarmAfterMs: 300_000 };
+const DELIVERY = {
+  leaseMs: 2_000,
+  sweepMs: 500,
+  stopMs: 5_000,
+  askSweepMs: 300,
+  alarmAfterMs: 300_000,
+  messageDays: 30,
+};
 
 const started = await rabbitNode();
 if ('missing' in started) test('events for others, and a broker that fails', { skip: started.missing }, () => {});

@@ -22,7 +22,14 @@ describe('what a person can stop, let go and cancel', () => {
     await hall.mood('tax', 'absent');
     const caseNo = await hall.submit(houseTransfer());
     const tried = () => hall.envelopes(`party=tax&caseNo=${caseNo}`);
-    // The terms say three attempts, which end nothing any more.
+    // The terms say three attempts, which end nothing any more; each party was warned about once, when it was started.
+    const warned = world.log.filter(({ message }) => message.startsWith('terms.attempts'));
+    assert.deepEqual(
+      warned.map(({ level, fields }) => [level, fields.party, fields.places]).sort(),
+      Object.keys(world.settings.parties)
+        .map((party) => ['warn', party, [`parties.${party}.terms.attempts`]])
+        .sort(),
+    );
     await until(async () => ((await tried())[0]?.attempts ?? 0) > 5 || undefined, 8_000, 'six attempts');
     const [waiting] = await tried();
     assert.ok(['waiting', 'leased'].includes(waiting?.state ?? ''));

@@ -254,6 +254,7 @@ export function metricsInto(requests: string[]): Metrics {
     called: nothing,
     breaker: nothing,
     certificate: nothing,
+    messagesEnded: nothing,
     http: (method, route, status) => void requests.push(`${method} ${route} ${status}`),
     render: async () => ({ contentType: 'text/plain; version=0.0.4', text: '# HELP up\n' }),
   };
@@ -360,6 +361,16 @@ function deskOver(store: Store, clock: HandClock): Desk {
       const done = await store.settled(id, receipt, null, () => nothing);
       unless(done !== undefined, 404, 'envelopeUnknown');
       unless(done === 'settled', 409, 'notInDoubt');
+    },
+    async attach(id, envelopeId, by, reason) {
+      const done = await store.attached(id, { envelopeId, by, reason }, () => nothing);
+      unless(done !== undefined, 404, 'messageUnknown');
+      unless(done === 'attached', 409, 'messageEnded');
+    },
+    async discard(id, by, reason) {
+      const done = await store.discarded(id, by, reason);
+      unless(done !== undefined, 404, 'messageUnknown');
+      unless(done === 'discarded', 409, 'messageEnded');
     },
     pause: (lane, by, reason) => store.paused(lane, by, reason),
     resume: (lane, by) => store.resumed(lane, by),

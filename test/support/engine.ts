@@ -16,7 +16,14 @@ import { newCase } from './sample-case.ts';
 import { TEA_CONTRACTS, TeaOffice } from './tea-office.ts';
 import { settle, VirtualClock } from './virtual-clock.ts';
 
-export const SETTINGS = { leaseMs: 10_000, sweepMs: 10_000, stopMs: 3_000, askSweepMs: 10_000, alarmAfterMs: 300_000 };
+export const SETTINGS = {
+  leaseMs: 10_000,
+  sweepMs: 10_000,
+  stopMs: 3_000,
+  askSweepMs: 10_000,
+  alarmAfterMs: 300_000,
+  messageDays: 30,
+};
 
 export interface EngineOptions {
   readonly terms?: Partial<Terms>;

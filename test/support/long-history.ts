@@ -114,8 +114,9 @@ function historyOf(finished: number): readonly string[] {
       due: `case when i = 1 and n % 5 = 0 then ${FAR} end`,
     }),
     // More than are matched at a time, and most of them of one party.
-    `insert into messages (party, dedupe, received_at, message)
-     ${series(UNMATCHED)} select ${from}, 'K' || n, n, '{"from": "' || ${from} || '", "about": {"number": "none-' || n || '"}, "dedupe": "K' || n ||
+    `insert into messages (party, dedupe, received_at, id, about_key, about_number, message)
+     ${series(UNMATCHED)} select ${from}, 'K' || n, n, case when n <> 50 then 'id-' || n end, case when n % 3 = 1 then 'key-' || n end,
+       case when n % 3 <> 1 then 'none-' || n end, '{"from": "' || ${from} || '", "about": {"number": "none-' || n || '"}, "dedupe": "K' || n ||
        '", "at": 1, "answer": {"outcome": "done", "result": {}}}' from series`,
     `insert into lanes (lane, paused_by, paused_reason, paused_at, last_delivered_at) ${series(10)} select 'office-' || (n - 1), null, null, null, n from series`,
   ];

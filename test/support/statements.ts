@@ -69,7 +69,8 @@ export async function wholePath(store: Store): Promise<void> {
   const word = (number: string) => ({ from: lane, about: { number }, dedupe: number, at: 1, answer });
   await store.collected(word('N1'), () => async (record) => change({ steps: [stepIn(record, '01', 'DONE')] }));
   await store.collected(word('N2'), () => nothing);
-  await store.rematch(lane, () => nothing);
+  await store.rematch({ party: lane, key: one.envelope.id, number: 'N1' }, () => nothing);
+  await store.retryKept(null, () => nothing);
   await store.held(one.envelope.caseNo, HOLD, nothing);
   await store.paused(lane, 'operator-demo', 'tea');
   await store.resumed(lane, 'operator-demo');

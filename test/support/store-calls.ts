@@ -144,9 +144,25 @@ const CALLS: Record<Method, (scene: Scene) => Promise<unknown>> = {
     await store.collected({ ...word('x'), about: { key: `${caseNo}-01` } }, () => nothing);
     await store.collected(word('none-1', 'unknown'), () => nothing);
   },
-  async rematch({ store }) {
-    await store.rematch('office-1', () => nothing);
-    await store.rematch(null, () => nothing);
+  async rematch({ store, leased }) {
+    await store.rematch({ party: 'office-1', key: 'key-151', number: null }, () => nothing);
+    const lease = await leased();
+    await store.collected(word('early'), () => nothing);
+    await store.delivered(lease, { number: 'early', duplicate: false }, nothing, null);
+    const about = { party: LANE, key: lease.envelope.id, number: 'early' };
+    // The first time it cannot be used.
+    await store.rematch(about, () => () => Promise.reject(fault('malformed')));
+    await store.rematch(about, () => done);
+  },
+  async retryKept({ store, leased }) {
+    const { next } = await store.retryKept(null, () => nothing);
+    const lease = await leased();
+    await store.collected(word('early-too'), () => nothing);
+    await store.delivered(lease, { number: 'early-too', duplicate: false }, nothing, null);
+    // After all that is of the history.
+    const after = next && { ...next, receivedAt: 1_000 };
+    await store.retryKept(after, () => () => Promise.reject(fault('malformed')));
+    await store.retryKept(after, () => done);
   },
   owing: ({ store }) => store.owing({ limit: ROWS, now: FAR, scheduleMs: [MINUTE] }),
 
@@ -194,6 +210,8 @@ const CALLS: Record<Method, (scene: Scene) => Promise<unknown>> = {
     await store.answerFailed(lease.envelope.id, fault('malformed'), () => nothing);
     await store.answerAwaited(lease.envelope.id, () => nothing);
   },
+  endMessages: ({ store }) => store.endMessages(3),
+  forgetSeen: ({ store }) => store.forgetSeen(AT),
   partyAway: ({ store }) => store.partyAway('office-1', 1, reason('away')),
   async partyBack({ store }) {
     await store.partyBack('office-1', FAR);
@@ -220,6 +238,23 @@ const CALLS: Record<Method, (scene: Scene) => Promise<unknown>> = {
     const lease = await leased();
     await store.parked(lease, fault('malformed'), true, nothing);
     await store.cancelled(lease.envelope.id, () => nothing);
+  },
+  async attached({ store, leased }) {
+    const { envelope } = await leased();
+    await store.collected(word('none-2', 'stray'), () => nothing);
+    const [stray] = (await store.unmatched({ party: LANE, limit: 1_000 })).rows.filter(
+      ({ dedupe }) => dedupe === 'stray',
+    );
+    const to = { envelopeId: envelope.id, by: 'operator-demo', reason: 'tea' };
+    await store.attached(stray?.id ?? '', to, () => done);
+  },
+  async discarded({ store }) {
+    await store.collected(word('none-3', 'useless'), () => nothing);
+    const [useless] = (await store.unmatched({ party: LANE, limit: 1_000 })).rows.filter(
+      ({ dedupe }) => dedupe === 'useless',
+    );
+    await store.discarded(useless?.id ?? '', 'operator-demo', 'tea');
+    await store.discarded(useless?.id ?? '', 'operator-demo', 'tea');
   },
   paused: ({ store }) => store.paused('office-1', 'operator-demo', 'tea'),
   resumed: ({ store }) => store.resumed('office-1', 'operator-demo'),
@@ -253,8 +288,12 @@ const CALLS: Record<Method, (scene: Scene) => Promise<unknown>> = {
       await as(`envelopes by ${envelopeLead(filter)}`, () => store.envelopes({ ...filter, limit: ROWS }));
   },
   async unmatched({ store }) {
-    await store.unmatched('office-1', ROWS);
-    await store.unmatched(null, ROWS);
+    const { next } = await store.unmatched({ party: 'office-1', limit: ROWS });
+    await store.unmatched({ limit: ROWS, ...(next === null ? {} : { cursor: next }) });
+  },
+  async message({ store }) {
+    const [one] = (await store.unmatched({ limit: 1 })).rows;
+    await store.message(one?.id ?? '');
   },
   lanes: ({ store }) => store.lanes(),
 
