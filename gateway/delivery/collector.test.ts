@@ -149,6 +149,110 @@ describe('a push', () => {
     assert.equal((await store.unmatched({ limit: 10 })).rows.length, 1, 'a person finds it there');
     await clock.pass(30 * 60_000, 5_000);
     assert.equal(of('error').length, 1, 'and is rung once');
+    const [kept] = (await store.unmatched({ limit: 10 })).rows;
+    assert.equal(kept?.problem?.code, 'resultBroken', 'and why it could not be used stands with it');
+  });
+
+  test('kept before its receipt, and its case cannot go on: why stands with it, and it rings once', async (t) => {
+    const unpublished = { contract: 'tea-office.work@1', result: 'nobody.published@1', replies: 'later' as const };
+    const { submit, clock, office, step, delivery, store, of } = await engine(t, {
+      facts: { delivers: [unpublished] },
+    });
+    office.work = async () => {
+      const [, id = ''] = office.asked.at(-1)?.split(' ') ?? [];
+      await callbackByNumber(delivery).accept(`TEA-${id}`);
+    };
+    const caseNo = await submit('A1');
+    await clock.until('waiting', async () => (await step(caseNo))?.state === 'WAITING_RECEIPT');
+    await clock.pass(60_000, 500);
+    const [kept] = (await store.unmatched({ limit: 10 })).rows;
+    assert.equal(kept?.problem?.code, 'caseCannotGoOn');
+    assert.equal(of('error').length, 1);
+  });
+
+  test('a thousand messages that match nothing: a delivery looks up what is about its envelope, and nothing else', async (t) => {
+    // One more is kept of a party at most, and that is the one below.
+    const STRAYS = 999;
+    const looked: unknown[] = [];
+    const tried: string[] = [];
+    let pages = 0;
+    const { submit, clock, office, step, delivery, store } = await engine(t, {
+      facts: REPLIES.later,
+      aroundStore: (inner) => ({
+        ...inner,
+        rematch: (about, advance) => {
+          looked.push(about);
+          return inner.rematch(about, (envelope, message) => {
+            tried.push(message.dedupe);
+            return advance(envelope, message);
+          });
+        },
+        async retryKept(after, advance) {
+          pages += 1;
+          const page = await inner.retryKept(after, advance);
+          assert.ok(page.left.length + page.applied <= 100, 'a page at a time');
+          return page;
+        },
+      }),
+    });
+    for (let n = 0; n < STRAYS; n += 1)
+      await store.collected(
+        { from: 'tea-office', about: { number: `none-${n}` }, dedupe: `none-${n}`, at: 5, answer: DONE },
+        () => () => Promise.reject(new Error('nobody asked for it')),
+      );
+    // From the oldest on, and on from there: all of them in ten sweeps.
+    await clock.pass(120_000, 1_000);
+    assert.ok(pages >= 10 && pages <= 13, `${pages} pages in twelve sweeps`);
+    office.work = async () => {
+      const [, id = ''] = office.asked.at(-1)?.split(' ') ?? [];
+      await callbackByNumber(delivery).accept(`TEA-${id}`);
+    };
+    const caseNo = await submit('A1');
+    await clock.until('done', async () => (await step(caseNo))?.state === 'DONE', 5_000);
+    assert.deepEqual(looked, [{ party: 'tea-office', key: `${caseNo}-01`, number: `TEA-${caseNo}-01` }]);
+    assert.deepEqual(tried, [`TEA-${caseNo}-01`]);
+    assert.equal((await store.lanes()).find(({ lane }) => lane === 'tea-office')?.unmatched, STRAYS);
+  });
+
+  test('kept before a person settles its envelope as filed: it fits as soon as the number is known', async (t) => {
+    const { submit, clock, office, step, delivery, envelopes } = await engine(t, { facts: REPLIES.later });
+    office.mood = 'garbled';
+    const caseNo = await submit('A1');
+    await clock.until('parked', async () => (await step(caseNo))?.state === 'PARKED');
+    assert.equal(await callbackByNumber(delivery).accept('BY-HAND'), 'unmatched');
+    assert.equal((await envelopes('parked'))[0]?.inDoubt, true);
+    office.mood = 'deaf';
+    const settling = delivery.desk.settle(`${caseNo}-01`, 'operator-1', {
+      outcome: 'filed',
+      number: 'BY-HAND',
+      reason: '电话核实',
+    });
+    let over = false;
+    void settling.finally(() => {
+      over = true;
+    });
+    await clock.until('settled', () => over);
+    await settling;
+    assert.equal((await step(caseNo))?.state, 'DONE');
+  });
+
+  test('one that matches nothing ends after its time, with one warning for all, and is counted', async (t) => {
+    const HOUR_MS = 3_600_000;
+    const { delivery, clock, store, of, told } = await engine(t, {
+      settings: { messageDays: 1, askSweepMs: HOUR_MS, sweepMs: HOUR_MS },
+    });
+    for (const number of ['no-1', 'no-2', 'no-3']) await callbackByNumber(delivery).accept(number);
+    await clock.pass(24 * HOUR_MS, 10 * 60_000);
+    assert.equal((await store.unmatched({ limit: 10 })).rows.length, 3);
+    await clock.pass(2 * HOUR_MS, 10 * 60_000);
+    assert.deepEqual((await store.unmatched({ limit: 10 })).rows, []);
+    const warned = of('warn');
+    assert.deepEqual(
+      warned.map(({ message, fields }) => [message, fields]),
+      [['messages that matched no envelope have ended: their time is over', { days: 1, parties: { 'tea-office': 3 } }]],
+    );
+    assert.ok(told.includes('messagesEnded tea-office 3'), told.join('\n'));
+    assert.equal(await callbackByNumber(delivery).accept('no-1'), 'unmatched', 'the same again is a new one');
   });
 
   test('one that breaks its contract is refused in their words, and rings', async (t) => {

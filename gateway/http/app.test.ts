@@ -294,6 +294,86 @@ describe('envelopes', () => {
   });
 });
 
+describe('messages of departments', () => {
+  const stray = (dedupe: string, from = OFFICE) => ({
+    from,
+    about: { number: `unknown-${dedupe}` },
+    dedupe,
+    at: api.clock.now(),
+    answer: { outcome: 'done' as const, result: { name: '张样例' } },
+  });
+  const keep = (dedupe: string, from?: string) =>
+    api.store.collected(stray(dedupe, from), () => async () => ({ events: [], outbox: [] }));
+  const listed = async (query: string, as = 'operator-1') => {
+    const { status, body, text } = await api.call('GET', `/v1/messages${query}`, { as });
+    assert.equal(status, 200, text);
+    assert.doesNotMatch(text, /张样例/);
+    return body as {
+      rows: { id: string; from: string; about: { number: string }; problem: { code: string } }[];
+      next: string;
+    };
+  };
+  const numbers = (rows: readonly { about: { number: string } }[]) => rows.map(({ about }) => about.number);
+
+  test('those that match nothing are listed with why, page by page, each once', async () => {
+    for (const one of ['p1', 'p2', 'p3']) await keep(one, 'other-office');
+    const first = await listed('?state=unmatched&party=other-office&limit=2');
+    assert.deepEqual(numbers(first.rows), ['unknown-p1', 'unknown-p2']);
+    assert.deepEqual(
+      first.rows.map(({ problem }) => problem.code),
+      ['matchesNothing', 'matchesNothing'],
+    );
+    const second = await listed(`?party=other-office&limit=2&cursor=${encodeURIComponent(first.next)}`);
+    assert.deepEqual([numbers(second.rows), second.next], [['unknown-p3'], null]);
+    await problem(400, 'cursorInvalid', api.call('GET', '/v1/messages?cursor=x', { as: 'operator-1' }));
+    await problem(400, 'parameters', api.call('GET', '/v1/messages?state=parked&limit=0', { as: 'operator-1' }));
+  });
+
+  test('a department sees its own, an auditor all, a window none; only an operator acts', async () => {
+    await keep('own');
+    const { rows } = await listed('', 'office-1');
+    assert.ok(rows.length > 0 && rows.every(({ from }) => from === OFFICE));
+    assert.ok((await listed('?limit=200', 'auditor-1')).rows.some(({ from }) => from !== OFFICE));
+    await problem(403, 'roleNotAllowed', api.call('GET', '/v1/messages?party=other-office', { as: 'office-1' }));
+    await problem(403, 'roleNotAllowed', api.call('GET', '/v1/messages'));
+    const id = rows[0]?.id ?? '';
+    for (const as of ['office-1', 'auditor-1', 'window-1'])
+      await problem(
+        403,
+        'roleNotAllowed',
+        api.call('POST', `/v1/messages/${id}/discard`, { as, body: { reason: '无用' } }),
+      );
+  });
+
+  test('attached and discarded by a person, and what cannot be is told whole', async () => {
+    const caseNo = await officeCase('MESSAGE-1');
+    await keep('to attach');
+    await keep('to discard');
+    const { rows } = await listed('?limit=200');
+    const idOf = (number: string) => rows.find(({ about }) => about.number === number)?.id ?? assert.fail(number);
+    const act = (id: string, what: string, body: JsonObject) =>
+      api.call('POST', `/v1/messages/${id}/${what}`, { as: 'operator-1', body });
+    const [one, two] = [idOf('unknown-to attach'), idOf('unknown-to discard')];
+
+    const { body: told } = await problem(422, 'unfit', act(one, 'attach', { envelope: 'x', reason: '' }));
+    assert.deepEqual(told.problems.map(({ pointer }: { pointer: string }) => pointer).toSorted(), [
+      '/envelope',
+      '/reason',
+    ]);
+    await problem(404, 'messageUnknown', act('0'.repeat(32), 'attach', { envelope: `${caseNo}-01`, reason: '核实' }));
+    await problem(404, 'messageUnknown', act('nothing', 'discard', { reason: '无用' }));
+
+    const attached = await act(one, 'attach', { envelope: `${caseNo}-01`, reason: '核实' });
+    assert.deepEqual([attached.status, attached.body], [200, { id: one, state: 'attached', envelope: `${caseNo}-01` }]);
+    await problem(409, 'messageEnded', act(one, 'discard', { reason: '无用' }));
+    const discarded = await act(two, 'discard', { reason: '误发' });
+    assert.deepEqual([discarded.status, discarded.body], [200, { id: two, state: 'discarded', envelope: null }]);
+    await problem(409, 'messageEnded', act(two, 'attach', { envelope: `${caseNo}-01`, reason: '核实' }));
+    const left = (await listed('?limit=200')).rows.map(({ id }) => id);
+    assert.ok(!left.includes(one) && !left.includes(two));
+  });
+});
+
 const record_traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
 
 describe('certificates', () => {

@@ -303,6 +303,55 @@ describe('the route of a case', () => {
     );
   });
 
+  test('a message that a person attaches counts as one that was matched, and who did it and why stands in the timeline', async () => {
+    const played = await new Played([planned('01', []), planned('02', ['01'])]).open();
+    const stray = (about: Message['about']): Message => ({
+      ...played.says('01', { outcome: 'done', result: { ok: 'yes' } }),
+      about,
+    });
+    await played.happens(
+      played.routing.attached(played.envelope('01'), stray({ number: 'THEIRS' }), 'op', 'telephone'),
+    );
+    const [step] = played.record.steps;
+    assert.deepEqual([step?.state, step?.number, played.state('02')], ['DONE', 'THEIRS', 'SENT']);
+    const [attached, answered] = played.changes.at(-1)?.events ?? [];
+    assert.deepEqual(
+      [attached?.kind, attached?.party, attached?.stepNo, attached?.reason?.zh, attached?.detail],
+      [
+        'attached',
+        'office-01',
+        '01',
+        '人工归入：telephone',
+        { by: 'op', envelope: played.envelope('01').id, outcome: 'done' },
+      ],
+    );
+    assert.equal(answered?.kind, 'answered');
+  });
+
+  test('attached under a number that is not the one given: the step keeps its own', async () => {
+    const played = await new Played([planned('01', [])]).open();
+    await played.happens(played.routing.delivered(played.envelope('01'), { number: 'N1', duplicate: false }));
+    const stray = { ...played.says('01', { outcome: 'done', result: {} }), about: { number: 'mistyped' } };
+    await played.happens(played.routing.attached(played.envelope('01'), stray, 'op', 'r'));
+    assert.deepEqual([played.state('01'), played.record.steps[0]?.number], ['DONE', 'N1']);
+  });
+
+  test('attached to what a person had cancelled: kept with the step, and moves nothing', async () => {
+    const played = await new Played([planned('01', []), planned('02', ['01'])]).open();
+    await played.happens(played.routing.cancelled(viewOf(played.envelope('01'), {}), 'op', 'why'));
+    const stray = played.says('01', { outcome: 'done', result: { ok: 'yes' } });
+    await played.happens(played.routing.attached(played.envelope('01'), stray, 'op', 'r'));
+    assert.equal(played.state('01'), 'REJECTED');
+    assert.equal(played.record.steps[0]?.late?.answer?.outcome, 'done');
+    assert.deepEqual(
+      played.changes.at(-1)?.events.map(({ kind, detail }) => [kind, detail.late ?? false]),
+      [
+        ['attached', false],
+        ['answered', true],
+      ],
+    );
+  });
+
   test('cancelled by a person is no department’s refusal; found to be there after all, it and the case go on with what was said since', async () => {
     const played = await new Played([planned('01', []), planned('02', ['01'])]).open();
     const view = viewOf(played.envelope('01'), { inDoubt: true });

@@ -32,6 +32,7 @@ export interface EngineOptions {
   readonly steps?: number;
   readonly aroundStore?: (store: Store) => Store;
   readonly aroundBus?: (bus: Bus) => Bus;
+  readonly settings?: Partial<typeof SETTINGS>;
 }
 
 const RESULT = { contract: 'tea-office.work@1', result: 'tea-office.work.result@1' };
@@ -102,7 +103,7 @@ export async function engine(t: TestContext, options: EngineOptions = {}) {
   });
 
   /** One process's worth: started, and stopped again with the test. */
-  async function run(settings = SETTINGS) {
+  async function run(settings = { ...SETTINGS, ...options.settings }) {
     const woken: ((lanes: readonly string[]) => void)[] = [];
     const inner = await openStore({
       dataDir: folder,

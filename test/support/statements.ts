@@ -5,11 +5,12 @@ import type { StoreDialect } from '../../gateway/store/dialect.ts';
 import { ledgerEntry } from './ledger-entry.ts';
 import { change, fault, HOLD, newCase, nothing, stepIn } from './sample-case.ts';
 
-/** The same dialect, telling each statement that it runs, and each that is made, whether it is ever run or not. */
+/** The same dialect, telling each statement that it runs, each that is made, whether it is ever run or not, and how many rows each gave back. */
 export function listening(
   dialect: StoreDialect,
   heard: (query: CompiledQuery) => void,
   compiled: (query: CompiledQuery) => void = () => {},
+  answered: (rows: number) => void = () => {},
 ): StoreDialect {
   const { kysely } = dialect;
   const overheard = (connection: DatabaseConnection): DatabaseConnection =>
@@ -18,9 +19,11 @@ export function listening(
         const value: unknown = Reflect.get(target, name);
         if (typeof value !== 'function') return value;
         if (name !== 'executeQuery') return value.bind(target);
-        return (query: CompiledQuery) => {
+        return async (query: CompiledQuery) => {
           heard(query);
-          return target.executeQuery(query);
+          const result = await target.executeQuery(query);
+          answered(result.rows.length);
+          return result;
         };
       },
     });
