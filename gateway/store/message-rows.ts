@@ -13,7 +13,7 @@ export type KeptRow = Pick<MessageRow, (typeof KEPT_COLUMNS)[number]>;
 const ID_DIGITS = 32;
 
 /** Its `dedupe` is the party's own text, of any length and in any characters, and nothing to put into an address. */
-export function messageId(party: Party, dedupe: string): string {
+function messageId(party: Party, dedupe: string): string {
   return createHash('sha256').update(`${party}\n${dedupe}`).digest('hex').slice(0, ID_DIGITS);
 }
 
