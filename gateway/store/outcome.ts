@@ -241,6 +241,7 @@ export function makeOutcomes({ db, dialect, group, book, cases, clock }: StorePa
 
     answerFailed: (id, fault, advance) =>
       ofAnswer(id, advance, (row) => {
+        if (row.answer_due === null) return undefined;
         const said = { place: 'unanswered' as const, ...why(fault) };
         return row.place === said.place && row.reason === said.reason ? undefined : said;
       }),

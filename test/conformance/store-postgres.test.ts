@@ -30,6 +30,7 @@ else {
     const { url, drop } = await freshDatabase(server);
     return {
       open: (means) => openStore({ databaseUrl: url, database: DATABASE, log: silent, ...means }),
+      shared: true,
       discard: drop,
     };
   });

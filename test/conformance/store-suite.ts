@@ -37,6 +37,8 @@ export interface Storage {
     readonly committed?: Committed;
     readonly publicly?: Publicly;
   }): Promise<Store>;
+  /** Several may be open at once. */
+  readonly shared?: true;
   discard(): Promise<void>;
 }
 
@@ -1750,7 +1752,13 @@ export function storeSuite(name: string, storageFor: () => Promise<Storage>): vo
     });
 
     test('any course of leases and outcomes gives what a plain list would', async () => {
-      await leaseModel(store, clock, fresh);
+      if (!storage.shared) return leaseModel([store], clock, fresh);
+      const other = await storage.open({ clock });
+      try {
+        await leaseModel([store, other], clock, fresh);
+      } finally {
+        await other.close();
+      }
     });
 
     test('a closed store takes nothing more, and finished what it had taken', async () => {
