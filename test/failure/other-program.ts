@@ -22,7 +22,7 @@ export interface OtherProgram {
   remove(): Promise<void>;
 }
 
-/** Takes a commit out of git, or says why it cannot be had. With CI=true not having it is a failure. */
+/** Takes a commit out of git, or says why it cannot be had: a shallow clone has no history. Where it is there and cannot be used, CI=true makes that a failure. */
 export async function programAt({
   commit,
   lacksTerms,
@@ -34,6 +34,11 @@ export async function programAt({
   const remove = () => rm(folder, { recursive: true, force: true });
   try {
     await run('git', ['cat-file', '-e', `${commit}^{commit}`], { cwd: ROOT });
+  } catch {
+    await remove();
+    return { missing: `this clone has no history: commit ${commit} is not in it` };
+  }
+  try {
     await unpack(commit, folder);
     await sameDependencies(folder);
     await symlink(path.join(ROOT, 'node_modules'), path.join(folder, 'node_modules'), 'dir');
