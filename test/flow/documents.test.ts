@@ -64,8 +64,8 @@ describe('documents: once, soon, by whoever retrieved, and what they say they ar
     return { status: response.status, headers: response.headers, content, code: problem?.code };
   }
   const left = async () =>
-    (await readdir(path.join(world.settings.dataDir, 'documents')).catch(() => [])).filter(
-      (name) => !name.startsWith('.'),
+    (await readdir(path.join(world.settings.dataDir, 'documents'), { recursive: true }).catch(() => [])).filter(
+      (name) => path.basename(name).startsWith('document-'),
     );
   const sm3 = (bytes: Uint8Array) => createHash('sm3').update(bytes).digest('hex');
 
