@@ -21,11 +21,16 @@ after(() => rm(parent, { recursive: true }));
 
 /** A process that has claimed a folder and put a file into it. */
 async function owner(t: TestContext) {
-  const child = fork(OWNER, [parent]);
+  const child = fork(OWNER, [parent], { execArgv: ['--expose-gc'] });
   t.after(() => child.kill('SIGKILL'));
   const [file] = (await once(child, 'message')) as [string];
   return {
     file,
+    async collectGarbage() {
+      const done = once(child, 'message');
+      child.send('collect');
+      await done;
+    },
     async kill() {
       const gone = once(child, 'exit');
       child.kill('SIGKILL');
@@ -69,6 +74,13 @@ describe('a folder of one process', () => {
     assert.ok(await exists(another.folder));
     await another.release();
     assert.deepEqual(await readdir(parent), []);
+  });
+
+  test('an owner that keeps no hold of what it claimed has its folder all the same: no garbage collection lets go of it', async (t) => {
+    const living = await owner(t);
+    await living.collectGarbage();
+    assert.equal(await removeAbandoned(parent), 0);
+    assert.ok(await exists(living.file));
   });
 
   test('many that claim while others remove: each that was claimed stays', async () => {

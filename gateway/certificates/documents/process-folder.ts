@@ -85,7 +85,11 @@ async function removeOwned(folder: string, unlock: () => void): Promise<void> {
  */
 async function lock(file: string): Promise<(() => void) | undefined> {
   const db = new DatabaseSync(file, { timeout: 0 });
-  const unlock = () => db.close();
+  open.add(db);
+  const unlock = () => {
+    open.delete(db);
+    db.close();
+  };
   try {
     // A journal on the disk would be one file more to remove.
     db.exec('pragma journal_mode = memory; begin exclusive');
@@ -99,6 +103,9 @@ async function lock(file: string): Promise<(() => void) | undefined> {
     throw error;
   }
 }
+
+/** What nobody refers to any more is closed by the garbage collector, and its lock with it: a folder is its owner's even if that has forgotten to release it. */
+const open = new Set<DatabaseSync>();
 
 /** https://sqlite.org/rescode.html#busy */
 const SQLITE_BUSY = 5;
