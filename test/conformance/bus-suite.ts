@@ -20,7 +20,7 @@ const lease = (n: number, lane: string = LANE): Lease => ({
 const nothing = async () => {};
 
 async function until(what: string, seen: () => boolean): Promise<void> {
-  for (const end = Date.now() + 10_000; !seen(); await rest(2))
+  for (const end = Date.now() + 60_000; !seen(); await rest(2))
     if (Date.now() > end) throw new Error(`${what}: not seen`);
 }
 

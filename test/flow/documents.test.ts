@@ -7,6 +7,7 @@ import { Client, demoApp } from '../../console/client.ts';
 import type { JsonObject } from '../../contracts/ports/envelope.ts';
 import { sm2Verify } from '../../contracts/sm2.ts';
 import { Follower, type ProblemSeen } from '../support/follow.ts';
+import { ShiftedClock } from '../support/shifted-clock.ts';
 import { startWorld, until, type World } from '../support/world.ts';
 
 const TITLE = '11100000MB03271699001';
@@ -22,16 +23,17 @@ interface Found {
 }
 
 describe('documents: once, soon, by whoever retrieved, and what they say they are', () => {
+  const clock = new ShiftedClock();
   let world: World;
   let hall: Follower;
   let other: Client;
   before(async () => {
     const second = { key: 'window-two', secret: 'window-two-secret', role: 'window', channels: ['window'] } as const;
-    world = await startWorld({ terms: { breaker: { failures: 50, windowMs: 10_000, openMs: 100 } } });
+    world = await startWorld({ means: { clock }, terms: { breaker: { failures: 50, windowMs: 10_000, openMs: 100 } } });
     await world.restart({
       ...world.settings,
       apps: [...world.settings.apps, second],
-      certificates: { ...world.settings.certificates, useCodeSeconds: 2 },
+      certificates: { ...world.settings.certificates, useCodeSeconds: 60 },
     });
     hall = new Follower(world);
     other = new Client(world.gateway.url, second);
@@ -122,7 +124,7 @@ describe('documents: once, soon, by whoever retrieved, and what they say they ar
     const again = await fetched({ useCode });
     assert.deepEqual([again.status, again.code], [410, 'useCodeUsed']);
     const late = (await retrieved()).file?.useCode ?? '';
-    await new Promise((resolve) => setTimeout(resolve, 2_100));
+    clock.forward(61_000);
     const expired = await fetched({ useCode: late });
     assert.deepEqual([expired.status, expired.code], [410, 'useCodeExpired']);
     const unknown = await fetched({ useCode: 'A'.repeat(32) });

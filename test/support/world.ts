@@ -112,7 +112,7 @@ function recorder(lines: LogLine[], own: LogFields = {}): Logger {
 /** Waits for a condition, not for a time; throws what was last seen when `ms` are over. */
 export async function until<T>(
   look: () => Promise<T | undefined> | T | undefined,
-  ms = 10_000,
+  ms = 60_000,
   what = 'a condition',
 ): Promise<T> {
   const end = Date.now() + ms;
