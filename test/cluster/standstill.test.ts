@@ -42,7 +42,8 @@ test('a node that stands still in the middle of a transaction keeps the others f
   while ((await lease()).length === 0) await rest(20);
   const waited = Math.round(performance.now() - begun);
   t.diagnostic(`waited ${waited} ms`);
-  assert.ok(waited < 10_000, `${waited} ms`);
+  // Its own statements may take thirty seconds: it was not they who ended it.
+  assert.ok(waited < 25_000, `${waited} ms`);
   goOn();
   for (const word of await words) assert.equal(word.status, 'rejected', 'what it says when it wakes is not taken');
   assert.deepEqual(await other.check(), { rows: 1, brokenAt: null });

@@ -43,6 +43,8 @@ export function adapterSuite(folder: PartyFolder, make: MakeSimulator, home: str
     let live: Connected;
     let settings: JsonObject;
     let serial = 0;
+    /** How long a call may take, ms, where nothing else is said. */
+    let patience = AMPLE_MS;
 
     before(async () => {
       simulator = make();
@@ -54,7 +56,7 @@ export function adapterSuite(folder: PartyFolder, make: MakeSimulator, home: str
       await simulator.stop();
     });
 
-    const within = (ms = DEADLINE_MS): Call & { done(): void } => {
+    const within = (ms = patience): Call & { done(): void } => {
       const own = new AbortController();
       const timer = setTimeout(() => own.abort(), ms);
       return {
@@ -109,9 +111,12 @@ export function adapterSuite(folder: PartyFolder, make: MakeSimulator, home: str
     };
     const inMood = async (mood: Mood, run: () => Promise<void>): Promise<void> => {
       await simulator.mood(mood);
+      // Only silence has no end of its own.
+      patience = mood === 'deaf' ? DEADLINE_MS : AMPLE_MS;
       try {
         await run();
       } finally {
+        patience = AMPLE_MS;
         await simulator.mood('well');
       }
     };

@@ -19,7 +19,6 @@ describe('attempts shown are the tries that went to the party', () => {
     world = await startWorld({
       terms: {
         attempts: 1_000,
-        deadlineMs: 1_000,
         backoffMs: { first: 100, max: 200 },
         breaker: { failures: 1_000, windowMs: 10_000, openMs: 300 },
       },

@@ -59,7 +59,7 @@ describe('documents: once, soon, by whoever retrieved, and what they say they ar
       method: 'POST',
       headers: { ...by.headers('POST', target, bytes), 'content-type': 'application/json' },
       body: bytes,
-      signal: AbortSignal.timeout(15_000),
+      signal: AbortSignal.timeout(60_000),
     });
     const content = Buffer.from(await response.arrayBuffer());
     const problem = response.status >= 400 ? (JSON.parse(content.toString()) as ProblemSeen) : undefined;
