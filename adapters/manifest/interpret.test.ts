@@ -175,10 +175,11 @@ describe('a manifest, interpreted', () => {
       const before = Date.now();
       far.says('/bake', { means: 'busy' });
       const { until = 0 } = await faultOf(() => deliver());
-      assert.ok(until >= before + 7_000 && until < before + 9_000);
+      // Their rule says 7 s, counted from some moment of the call.
+      assert.ok(until >= before + 7_000 && until <= Date.now() + 7_000);
       far.says('/bake', { raw: '', status: 429, headers: { 'retry-after': '120' } });
       const told = await faultOf(() => deliver());
-      assert.ok((told.until ?? 0) >= before + 120_000 && (told.until ?? 0) < before + 122_000);
+      assert.ok((told.until ?? 0) >= before + 120_000 && (told.until ?? 0) <= Date.now() + 120_000);
     });
 
     test('a correction is a receipt with what is to be mended', async () => {
@@ -529,10 +530,11 @@ describe('the knobs of the terms that are the adapter’s own', () => {
     await once(mute, 'listening');
     const baseUrl = `https://127.0.0.1:${(mute.address() as AddressInfo).port}`;
     const { adapter } = folder('bakery').connect({ baseUrl, pushKey: 'k', terms: { connectMs: 80 } }, means);
+    // Long before the call itself would be given up, in a minute.
     const started = performance.now();
-    const fault = await faultOf(() => adapter.deliver(envelope('bakery.cake@1'), call(5_000)));
+    const fault = await faultOf(() => adapter.deliver(envelope('bakery.cake@1'), call(60_000)));
     assert.deepEqual(told(fault), ['unreachable', false, false]);
-    assert.ok(performance.now() - started < 2_000);
+    assert.ok(performance.now() - started < 30_000);
     await adapter.close();
     for (const socket of sockets) socket.destroy();
     mute.close();

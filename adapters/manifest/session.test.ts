@@ -195,8 +195,8 @@ describe('a session, over its wire', async () => {
     url = await far.open();
   });
   after(() => far.close());
-  const connected = (): Adapter =>
-    dairy.connect({ baseUrl: url, terms: { deadlineMs: 500 } }, { clock: wallClock, log: silent }).adapter;
+  const connected = (deadlineMs = 30_000): Adapter =>
+    dairy.connect({ baseUrl: url, terms: { deadlineMs } }, { clock: wallClock, log: silent }).adapter;
   beforeEach((_, done) => {
     far.forget();
     tokens = 0;
@@ -211,7 +211,7 @@ describe('a session, over its wire', async () => {
     tokens += 1;
     return { token: `t${tokens}`, until: Date.now() + lifeMs, renewUntil: Date.now() + 7_200_000 };
   };
-  const call = (ms = 2_000): Call => ({
+  const call = (ms = 60_000): Call => ({
     signal: AbortSignal.timeout(ms),
     attempt: 1,
     log: silent,
@@ -285,7 +285,10 @@ describe('a session, over its wire', async () => {
       [{ token: 't', until: 'tomorrow', renewUntil: 0 }, 'malformed'],
     ] as const) {
       far.says('/login', says);
+      // Silence ends with the deadline alone; everything else has an answer, however slowly it comes.
+      adapter = connected(says === 'silence' ? 300 : undefined);
       const fault = await faultOf(milk());
+      await adapter.close();
       assert.deepEqual([fault.kind, fault.maybeArrived], [kind, false], fault.message);
     }
     assert.equal(far.on('/milk').length, 0);
@@ -323,6 +326,6 @@ describe('a session, over its wire', async () => {
     const started = performance.now();
     await adapter.close();
     assert.equal((await waiting).kind, 'unreachable');
-    assert.ok(performance.now() - started < 400);
+    assert.ok(performance.now() - started < 20_000, 'long before its deadline');
   });
 });

@@ -15,6 +15,8 @@ import type { Catalogue, CertificateTypes, Facts, Item, WhenDown } from '../../c
 import type { RetrievalRequest } from '../../contracts/ports/retrieval.ts';
 import { type Line, loggerInto, metricsInto } from '../../test/support/api.ts';
 import { HandClock } from '../../test/support/hand-clock.ts';
+import { settle } from '../../test/support/virtual-clock.ts';
+import { until } from '../../test/support/world.ts';
 import { openStore } from '../store/open.ts';
 import { makeCertificates } from './service.ts';
 
@@ -320,10 +322,10 @@ describe('speed and calm', () => {
     });
     const { retrieve, calls, store } = await service(t, { a: (query) => asked.then(() => [certificate(query)]) });
     const questions = Array.from({ length: 200 }, () => retrieve());
-    // Each is on record before it asks: when all are, and a turn has passed, all have asked.
+    // Each is on record before it asks: when all are, and what that set off has gone on as far as it can, all have asked.
     const holderHash = `hash-of-${ZHANG.idNo}`;
     while ((await store.read({ holderHash, limit: 500 })).length < 200) await new Promise(setImmediate);
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await settle();
     answer();
     const results = await Promise.all(questions);
     assert.equal(calls.length, 1);
@@ -387,7 +389,7 @@ describe('speed and calm', () => {
       },
     });
     const early = retrieve();
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await until(() => calls.length === 1 || undefined);
     certificates.forget({ type: CARD, holderHash: `hash-of-${ZHANG.idNo}` });
     assert.equal((await retrieve())[0]?.freshness, 'live', 'a new call, not the one under way');
     answer();
@@ -442,14 +444,16 @@ describe('a source that is away, and one that is slow', () => {
     const slow = new Promise<void>((resolve) => {
       answer = resolve;
     });
-    const { retrieve, clock, store } = await service(t, {
+    const { retrieve, clock, store, calls } = await service(t, {
       a: async (query) => {
         if (query.holder.name === WANG.name) await slow;
         return [certificate(query)];
       },
     });
     const asked = retrieve({ holders: [ZHANG, WANG], timeLimitMs: 500 });
-    await new Promise((resolve) => setTimeout(resolve, 30));
+    await until(() => calls.length === 2 || undefined);
+    // The first has its answer: nothing of it waits for a timer.
+    await settle();
     clock.move(501);
     const results = await asked;
     assert.deepEqual(
@@ -457,8 +461,10 @@ describe('a source that is away, and one that is slow', () => {
       ['found', 'timeout'],
     );
     answer();
-    await new Promise((resolve) => setTimeout(resolve, 30));
-    const rows = await store.read({ holderHash: `hash-of-${WANG.idNo}`, limit: 10 });
+    const rows = await until(async () => {
+      const all = await store.read({ holderHash: `hash-of-${WANG.idNo}`, limit: 10 });
+      return all.length === 3 ? all : undefined;
+    });
     assert.deepEqual(
       rows.map(({ phase, state, reason }) => [phase, state, reason]),
       [
@@ -474,9 +480,14 @@ describe('a source that is away, and one that is slow', () => {
     const slow = new Promise<void>((resolve) => {
       answer = resolve;
     });
-    const { retrieve, clock, calls } = await service(t, { a: has }, { ledger: { write: () => slow } });
+    let writes = 0;
+    const write = () => {
+      writes += 1;
+      return slow;
+    };
+    const { retrieve, clock, calls } = await service(t, { a: has }, { ledger: { write } });
     const asked = retrieve({ timeLimitMs: 500 });
-    await new Promise((resolve) => setTimeout(resolve, 30));
+    await until(() => writes === 1 || undefined);
     clock.move(501);
     answer();
     assert.deepEqual(
@@ -491,20 +502,19 @@ describe('a source that is away, and one that is slow', () => {
     const slow = new Promise<void>((resolve) => {
       answer = resolve;
     });
-    const { retrieve, clock, store } = await service(t, {
+    const { retrieve, clock, store, calls } = await service(t, {
       a: async (query) => {
         await slow;
         return [certificate(query)];
       },
     });
     const asked = retrieve({ timeLimitMs: 500 });
-    await new Promise((resolve) => setTimeout(resolve, 30));
+    await until(() => calls.length === 1 || undefined);
     clock.move(501);
     await asked;
     answer();
-    await new Promise((resolve) => setTimeout(resolve, 30));
-    const late = (await store.read({ phase: 'late', limit: 10 }))[0];
-    assert.deepEqual([late?.state, late?.fields], ['found', []]);
+    const late = await until(async () => (await store.read({ phase: 'late', limit: 10 }))[0]);
+    assert.deepEqual([late.state, late.fields], ['found', []]);
     const { total } = await store.count({ from: 0, until: clock.now() + 1, by: 'type' });
     assert.deepEqual([total.calls, total.fetched], [1, []]);
   });

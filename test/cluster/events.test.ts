@@ -61,7 +61,7 @@ async function told(queue: BoundQueue, view: CaseSeen): Promise<readonly CameEve
       const ended = view.steps.every(({ no, state }) => lastOf(events, no) === state && ENDED.includes(state));
       return ended && events.some((event) => kindOf(event) === 'case.decided') ? events : undefined;
     },
-    20_000,
+    60_000,
     `all events of ${view.caseNo}`,
   );
 }
@@ -108,7 +108,7 @@ for (const engines of COMBINATIONS.filter(({ bus }) => bus === 'RabbitMQ')) {
     const submissions: JsonObject[] = [houseTransfer(), deedTax(), birth(), flexibleEmployment()];
     const caseNos = await Promise.all(submissions.map((submission) => hall.submit(submission)));
     const views: CaseSeen[] = [];
-    for (const caseNo of caseNos) views.push(await hall.ends(caseNo, 30_000));
+    for (const caseNo of caseNos) views.push(await hall.ends(caseNo, 60_000));
     await hall.mood('tax', 'refuses');
     const refused = deedTax();
     submissions.push(refused);
@@ -226,7 +226,7 @@ test('two nodes: every event comes, though each of them is stopped in the middle
       }),
     );
   const calm = await submit(8);
-  for (const caseNo of calm) await told(all, await hall.ends(caseNo, 30_000));
+  for (const caseNo of calm) await told(all, await hall.ends(caseNo, 60_000));
   assert.equal(all.events.length, all.first.length, 'each was published by one of them');
   const caseNos = await submit(8);
   await world.restart();
@@ -234,7 +234,7 @@ test('two nodes: every event comes, though each of them is stopped in the middle
   await second.stop();
   caseNos.push(await hall.submit(deedTax()));
   for (const caseNo of caseNos) {
-    const events = await told(all, await hall.ends(caseNo, 30_000));
+    const events = await told(all, await hall.ends(caseNo, 60_000));
     const sequences = events.map(({ sequence }) => sequence);
     assert.deepEqual([...sequences].sort(), sequences);
     assert.equal(events.filter((event) => kindOf(event) === 'case.accepted').length, 1);
@@ -279,8 +279,8 @@ test('left out by the settings: cases go on, nothing is written, and what was wr
   const all = await bind('#');
   world.gateway = await start({ ...settings, bus: { ...settings.bus, events: false } }, { log: silent });
   const after = await hall.submit(deedTax());
-  for (const caseNo of [before, after]) await hall.ends(caseNo, 30_000);
-  await until(() => all.of(before).length > 0 || undefined, 20_000, 'what was written before');
+  for (const caseNo of [before, after]) await hall.ends(caseNo, 60_000);
+  await until(() => all.of(before).length > 0 || undefined, 60_000, 'what was written before');
   await world.gateway.stop();
   assert.equal(written(file), 0);
   assert.ok(all.of(before).every((event) => kindOf(event) === 'case.accepted' || kindOf(event) === 'case.progressed'));

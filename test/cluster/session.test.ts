@@ -71,15 +71,18 @@ describe('a session over several nodes, where a new token ends the old one', asy
   }
 
   test('under load from both, with renewals: log-ins are bounded by renewals, and no call is unauthorized', async () => {
-    const [lifeMs, lastsMs] = [250, 1_500];
+    const lifeMs = 250;
     dairyOpens(lifeMs);
     const [one, two] = [node(), node()];
-    const ends = performance.now() + lastsMs;
+    const [begun, limit] = [performance.now(), performance.now() + 60_000];
+    let calls = 0;
+    const enough = () => (logIns() >= 4 && calls > 20) || performance.now() > limit;
     const outcomes = await Promise.all(
       [one, two, one, two, one, two].map(async (adapter) => {
         const own: string[] = [];
-        while (performance.now() < ends) {
+        while (!enough()) {
           own.push(await milk(adapter));
+          calls += 1;
           await rest(2);
         }
         return own;
@@ -88,7 +91,8 @@ describe('a session over several nodes, where a new token ends the old one', asy
     const all = outcomes.flat();
     assert.deepEqual([...new Set(all)], ['ok']);
     assert.ok(all.length > 20, `${all.length} calls`);
-    assert.ok(logIns() >= 3 && logIns() <= lastsMs / lifeMs + 2, `${logIns()} log-ins in ${all.length} calls`);
+    const most = (performance.now() - begun) / lifeMs + 2;
+    assert.ok(logIns() >= 4 && logIns() <= most, `${logIns()} log-ins in ${all.length} calls, and at most ${most}`);
     await closed(one, two);
   });
 
@@ -128,10 +132,11 @@ describe('a session over several nodes, where a new token ends the old one', asy
     await closed(watched);
     assert.equal(await late, 'unreachable');
     const [of] = claims[0] ?? assert.fail();
-    assert.equal(await dead.claim(of, 400), true);
+    // Counted from before the right was given, so that nothing of its time is lost to a slow machine.
     const started = performance.now();
+    assert.equal(await dead.claim(of, 400), true);
     assert.equal(await milk(survivor), 'ok');
-    assert.ok(performance.now() - started >= 200, 'it waited for the one who had the right');
+    assert.ok(performance.now() - started >= 390, 'it waited for the one who had the right');
     await closed(survivor);
   });
 

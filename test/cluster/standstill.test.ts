@@ -50,7 +50,7 @@ test('a node that stands still in the middle of a transaction keeps the others f
   while ((await lease()).length === 0) await rest(20);
   const waited = Math.round(performance.now() - begun);
   t.diagnostic(`waited ${waited} ms`);
-  assert.ok(waited < 10_000, `${waited} ms`);
+  assert.ok(waited < 25_000, `${waited} ms`);
   wire.resume();
   for (const word of await settled) assert.equal(word.status, 'rejected', 'what it says when it wakes is not taken');
   assert.deepEqual(await other.check(), { rows: 1, brokenAt: null });

@@ -25,7 +25,7 @@ async function twoNodes(
   t: TestContext,
   party: Party,
   terms: JsonObject,
-  { takesMs = 0 }: { readonly takesMs?: number } = {},
+  { takesMs = 0, together = 0 }: { readonly takesMs?: number; readonly together?: number } = {},
 ) {
   const clock = new ShiftedClock();
   const calls: Called[] = [];
@@ -57,6 +57,8 @@ async function twoNodes(
         most = Math.max(most, underWay);
         try {
           await new Promise<void>((resolve) => void clock.after(takesMs, resolve));
+          // Until as many were there as may be, however slowly they come; a generous time later it goes on without them.
+          if (most < together) await until(() => most >= together || undefined, 10_000).catch(() => {});
           return await run();
         } finally {
           underWay -= 1;
@@ -127,7 +129,12 @@ async function twoNodes(
 
 describe('what a department allows holds over all nodes together', { skip: await lacking(ENGINES) }, () => {
   test('so many filings at a time, though each node may have them all; and both work', async (t) => {
-    const { hall, calls, most, submit } = await twoNodes(t, 'tax', { concurrency: 3 }, { takesMs: 30 });
+    const { hall, calls, most, submit } = await twoNodes(
+      t,
+      'tax',
+      { concurrency: 3, deadlineMs: 30_000 },
+      { takesMs: 30, together: 3 },
+    );
     const cases = await submit(40, deedTax);
     for (const caseNo of cases) await hall.reaches(caseNo, '01', 'DONE', 60_000);
     hall.onceEach();
@@ -141,7 +148,12 @@ describe('what a department allows holds over all nodes together', { skip: await
   });
 
   test('so many calls at a time of every kind: questions at both nodes beside filings, and neither node keeps the other out', async (t) => {
-    const { hall, calls, asked, windows, most, submit } = await twoNodes(t, 'tax', { concurrency: 2 }, { takesMs: 20 });
+    const { hall, calls, asked, windows, most, submit } = await twoNodes(
+      t,
+      'tax',
+      { concurrency: 2, deadlineMs: 30_000 },
+      { takesMs: 20, together: 2 },
+    );
     let answered = 0;
     const enough = Date.now() + 4_000;
     const asking = windows.flatMap((window) =>

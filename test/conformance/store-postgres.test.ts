@@ -178,7 +178,19 @@ else {
       for (const one of rest_) assert.equal(one.status, 'fulfilled');
 
       const again = store.changed(held, noted);
-      await rest(250);
+      const watch = await at.other();
+      const tries = new Set<string>();
+      await until(
+        async () => {
+          const { rows } = await watch.query<{ begun: string }>(
+            `select query_start::text as begun from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock' and query like '%cases%'`,
+          );
+          for (const { begun } of rows) tries.add(begun);
+          return tries.size >= 2 || undefined;
+        },
+        60_000,
+        'a second try',
+      );
       await other.query('commit');
       await again;
       const told = (await store.timeline(held, undefined, 9)).rows.filter(({ kind }) => kind === 'told');

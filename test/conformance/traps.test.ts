@@ -230,7 +230,7 @@ describe('traps of the codecs', () => {
 });
 
 describe('traps of the wires', () => {
-  const call = (ms = 400): AbortSignal => {
+  const call = (ms = 30_000): AbortSignal => {
     const own = new AbortController();
     setTimeout(() => own.abort(), ms).unref();
     return own.signal;
@@ -268,7 +268,7 @@ describe('traps of the wires', () => {
         const reply = await frameWire(FRAME).exchange('127.0.0.1', port, Buffer.from('x'), {
           signal: call(),
           write: true,
-          connectMs: 100,
+          connectMs: 10_000,
           maxBytes: 1_000,
         });
         assert.deepEqual(reply, body);
@@ -283,9 +283,9 @@ describe('traps of the wires', () => {
         async (port) => {
           const fault = await faultOf(() =>
             frameWire(FRAME).exchange('127.0.0.1', port, Buffer.from('x'), {
-              signal: call(5_000),
+              signal: call(),
               write: true,
-              connectMs: 100,
+              connectMs: 10_000,
               maxBytes: 1_000,
             }),
           );
@@ -313,16 +313,16 @@ describe('traps of the wires', () => {
       const fault = await faultOf(() =>
         wire.exchange(
           { url: `${url}/drip`, method: 'POST', headers: {}, body: null },
-          { signal: call(150), write, connectMs: 100, maxBytes: 1_000 },
+          { signal: call(150), write, connectMs: 10_000, maxBytes: 1_000 },
         ),
       );
       assert.deepEqual([fault.kind, fault.reason.code], [kind, 'silence']);
     }
-    assert.ok(performance.now() - started < 2_000);
+    assert.ok(performance.now() - started < 20_000);
     const fault = await faultOf(() =>
       wire.exchange(
         { url: `${url}/large`, method: 'GET', headers: {}, body: null },
-        { signal: call(), write: false, connectMs: 100, maxBytes: 1_000 },
+        { signal: call(), write: false, connectMs: 10_000, maxBytes: 1_000 },
       ),
     );
     assert.equal(fault.reason.code, 'tooLarge');

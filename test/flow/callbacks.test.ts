@@ -135,7 +135,7 @@ describe('what the registry says later, by its own push or when it is asked', ()
 
   test('a push that breaks its contract is not taken, and rings', async () => {
     await hall.lever('real-estate', 'push', false);
-    await hall.lever('real-estate', 'decideAfterMs', 5_000);
+    await hall.lever('real-estate', 'decideAfterMs', 60_000);
     const caseNo = await hall.submit(houseTransfer());
     const { number } = await hall.reaches(caseNo, '03', 'WAITING_RECEIPT');
     const broken = { ...registered(`${caseNo}-03`, String(number)), bdcqzh: '' };

@@ -9,8 +9,8 @@ describe('what a person can stop, let go and cancel', () => {
   let hall: Follower;
   before(async () => {
     world = await startWorld({
-      terms: { attempts: 3, deadlineMs: 700, backoffMs: { first: 30, max: 100 } },
-      termsOf: { tax: { breaker: { failures: 50, windowMs: 10_000, openMs: 500 } } },
+      terms: { backoffMs: { first: 30, max: 100 } },
+      termsOf: { tax: { deadlineMs: 700, breaker: { failures: 50, windowMs: 10_000, openMs: 500 } } },
     });
     hall = new Follower(world);
   });
@@ -49,7 +49,7 @@ describe('what a person can stop, let go and cancel', () => {
   test('trap 9: timeout after the department stored the case: in doubt as long as it cannot be asked, then asked, and not filed again', async () => {
     await hall.mood('tax', 'forgetful');
     const caseNo = await hall.submit(deedTax());
-    await until(() => hall.filed('tax', caseNo)[0], 5_000, 'filed');
+    await until(() => hall.filed('tax', caseNo)[0], 60_000, 'filed');
     await hall.mood('tax', 'deaf');
     const [doubtful] = await until(
       async () => {
@@ -148,7 +148,7 @@ describe('what a person can stop, let go and cancel', () => {
     const caseNo = await hall.submit(houseTransfer());
     await until(
       async () => (await hall.department('utilities')).paused?.by === 'gateway' || undefined,
-      5_000,
+      60_000,
       'a stopped lane',
     );
     await hall.reaches(caseNo, '03', 'DONE');

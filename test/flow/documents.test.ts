@@ -7,6 +7,7 @@ import { Client, demoApp } from '../../console/client.ts';
 import type { JsonObject } from '../../contracts/ports/envelope.ts';
 import { sm2Verify } from '../../contracts/sm2.ts';
 import { Follower, type ProblemSeen } from '../support/follow.ts';
+import { ShiftedClock } from '../support/shifted-clock.ts';
 import { startWorld, until, type World } from '../support/world.ts';
 
 const TITLE = '11100000MB03271699001';
@@ -22,6 +23,7 @@ interface Found {
 }
 
 describe('documents: once, soon, by whoever retrieved, and what they say they are', () => {
+  const clock = new ShiftedClock();
   let world: World;
   let hall: Follower;
   let other: Client;
@@ -29,11 +31,11 @@ describe('documents: once, soon, by whoever retrieved, and what they say they ar
     const second = { key: 'window-two', secret: 'window-two-secret', role: 'window', channels: ['window'] } as const;
     // A source that is slow because the machine is busy is not away.
     const terms = { deadlineMs: 8_000, connectMs: 8_000, breaker: { failures: 50, windowMs: 10_000, openMs: 100 } };
-    world = await startWorld({ terms });
+    world = await startWorld({ means: { clock }, terms });
     await world.restart({
       ...world.settings,
       apps: [...world.settings.apps, second],
-      certificates: { ...world.settings.certificates, useCodeSeconds: 2 },
+      certificates: { ...world.settings.certificates, useCodeSeconds: 60 },
     });
     hall = new Follower(world);
     other = new Client(world.gateway.url, second);
@@ -59,15 +61,15 @@ describe('documents: once, soon, by whoever retrieved, and what they say they ar
       method: 'POST',
       headers: { ...by.headers('POST', target, bytes), 'content-type': 'application/json' },
       body: bytes,
-      signal: AbortSignal.timeout(15_000),
+      signal: AbortSignal.timeout(60_000),
     });
     const content = Buffer.from(await response.arrayBuffer());
     const problem = response.status >= 400 ? (JSON.parse(content.toString()) as ProblemSeen) : undefined;
     return { status: response.status, headers: response.headers, content, code: problem?.code };
   }
   const left = async () =>
-    (await readdir(path.join(world.settings.dataDir, 'documents')).catch(() => [])).filter(
-      (name) => !name.startsWith('.'),
+    (await readdir(path.join(world.settings.dataDir, 'documents'), { recursive: true }).catch(() => [])).filter(
+      (name) => path.basename(name).startsWith('document-'),
     );
   const sm3 = (bytes: Uint8Array) => createHash('sm3').update(bytes).digest('hex');
 
@@ -124,7 +126,7 @@ describe('documents: once, soon, by whoever retrieved, and what they say they ar
     const again = await fetched({ useCode });
     assert.deepEqual([again.status, again.code], [410, 'useCodeUsed']);
     const late = (await retrieved()).file?.useCode ?? '';
-    await new Promise((resolve) => setTimeout(resolve, 2_100));
+    clock.forward(61_000);
     const expired = await fetched({ useCode: late });
     assert.deepEqual([expired.status, expired.code], [410, 'useCodeExpired']);
     const unknown = await fetched({ useCode: 'A'.repeat(32) });

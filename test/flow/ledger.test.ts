@@ -69,7 +69,8 @@ describe('the access ledger of a year', () => {
     assert.equal(byType.total.matters, MATTERS);
     assert.equal(byType.total.fetched, CERTIFICATES);
     assert.equal((byType.total.fetched / byType.total.matters).toFixed(2), '1.43');
-    assert.ok(ms < 2_000, `${Math.round(ms)} ms`);
+    // A tenth of this on a machine that does nothing else: a walk for each certificate would take minutes.
+    assert.ok(ms < 20_000, `${Math.round(ms)} ms`);
     assert.ok(byType.total.calls > CERTIFICATES && byType.total.hitRate < 1);
     const [idCard, title] = [ID_CARD, TITLE].map((key) => byType.rows.find((row) => row.key === key));
     assert.equal((idCard?.fetched ?? 0) + (title?.fetched ?? 0), CERTIFICATES);

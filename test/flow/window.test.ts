@@ -32,7 +32,7 @@ describe('the window is one more party', () => {
       for (const caseNo of cases)
         await until(
           async () => ((await hall.look(caseNo)).decision?.outcome === 'approved' ? true : undefined),
-          8_000,
+          60_000,
           caseNo,
         );
       await hall.mood('window', 'well');
@@ -46,7 +46,7 @@ describe('the window is one more party', () => {
               cases.every((caseNo) => hall.notices(caseNo).some(({ what }) => what === 'case.result@1')) || undefined
             );
           },
-          8_000,
+          60_000,
           'all notices',
         );
       }
@@ -56,7 +56,7 @@ describe('the window is one more party', () => {
           async () =>
             (await hall.envelopes(`caseNo=${caseNo}&party=window`)).every(({ state }) => state === 'delivered') ||
             undefined,
-          5_000,
+          60_000,
           `all notices of ${caseNo}`,
         );
         hall.inOrder(caseNo);

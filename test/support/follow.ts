@@ -88,7 +88,7 @@ export class Follower {
   }
 
   /** Waits until a step is in one of these states. */
-  async reaches(caseNo: string, no: string, states: string | readonly string[], ms = 8_000): Promise<StepSeen> {
+  async reaches(caseNo: string, no: string, states: string | readonly string[], ms = 60_000): Promise<StepSeen> {
     const wanted = [states].flat();
     return this.#seen(caseNo, ms, `${caseNo}-${no} in ${wanted.join('/')}`, (view) => {
       const step = stepOf(view, no);
@@ -97,7 +97,7 @@ export class Follower {
   }
 
   /** Waits until every step has ended and the window has the result. */
-  async ends(caseNo: string, ms = 10_000): Promise<CaseSeen> {
+  async ends(caseNo: string, ms = 60_000): Promise<CaseSeen> {
     const view = await this.#seen(caseNo, ms, `the end of ${caseNo}`, (seen) =>
       seen.decision !== null && seen.steps.every(({ state }) => ENDED.includes(state)) ? seen : undefined,
     );
@@ -111,7 +111,7 @@ export class Follower {
   }
 
   /** Waits for a notice; `such` picks one of several of a contract. */
-  told(caseNo: string, contract: string, ms = 8_000, such: (notice: JsonObject) => boolean = () => true) {
+  told(caseNo: string, contract: string, ms = 60_000, such: (notice: JsonObject) => boolean = () => true) {
     return until(
       () =>
         this.notices(caseNo).find(({ what, content }) => what === contract && such(content as JsonObject))
@@ -123,7 +123,7 @@ export class Follower {
 
   /** Waits for the progress of a step in a state at the window. */
   progress(caseNo: string, no: string, state: string) {
-    return this.told(caseNo, 'case.progress@1', 8_000, ({ step }) => {
+    return this.told(caseNo, 'case.progress@1', 60_000, ({ step }) => {
       const told = step as JsonObject;
       return told.no === no && told.state === state;
     });

@@ -21,6 +21,11 @@ export interface LogLine {
   readonly fields: LogFields;
 }
 
+/** Whoever does answer is waited for, on a machine however busy; a test of silence sets terms of its own. */
+const PATIENCE: JsonObject = { deadlineMs: 20_000, connectMs: 10_000 };
+/** For all certificates of a case or a retrieval. */
+const CERTIFICATES_MS = 30_000;
+
 /** A whole gateway over real sockets, with every party simulated at the other end, in a folder of its own. */
 export interface World {
   gateway: Gateway;
@@ -51,7 +56,12 @@ export async function startWorld(
   const engines = await begun(options.engines ?? enginesNamed(process.env.ENGINES));
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
-  const simulated = await startSimulated(await loadSimulators(), { gateway: url, decideAfterMs: 50, ...options });
+  const simulated = await startSimulated(await loadSimulators(), {
+    gateway: url,
+    decideAfterMs: 50,
+    ...options,
+    terms: { ...PATIENCE, ...options.terms },
+  });
   const loaded = await loadSettings({ DATA_DIR: dataDir, PORT: String(port) }, ['--demo']);
   const parties = Object.fromEntries(
     Object.entries(simulated.parties).map(([party, given]) => {
@@ -59,7 +69,8 @@ export async function startWorld(
       return [party, { ...given, terms }];
     }),
   );
-  const settings: Settings = { ...loaded, parties, rate: { perMinute: 0 }, ...engines.over, ...options.over };
+  const limits = { ...loaded.limits, certificateTimeMs: CERTIFICATES_MS };
+  const settings: Settings = { ...loaded, parties, limits, rate: { perMinute: 0 }, ...engines.over, ...options.over };
   const log: LogLine[] = [];
   const means: Means = { log: recorder(log), ...options.means };
   const world: World = {
@@ -112,7 +123,7 @@ function recorder(lines: LogLine[], own: LogFields = {}): Logger {
 /** Waits for a condition, not for a time; throws what was last seen when `ms` are over. */
 export async function until<T>(
   look: () => Promise<T | undefined> | T | undefined,
-  ms = 10_000,
+  ms = 60_000,
   what = 'a condition',
 ): Promise<T> {
   const end = Date.now() + ms;

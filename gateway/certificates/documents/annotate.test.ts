@@ -497,7 +497,8 @@ describe('many at once', () => {
 
   test('closing ends what is under way and leaves no file', async () => {
     const closing = makeAnnotator({ clock: wallClock });
-    const file = await original(await bytesOf(500, (page, at) => page.setSize(500 + at, 700)));
+    // More than any machine stamps before it is closed: each of these takes seconds.
+    const file = await original(await bytesOf(3000, (page, at) => page.setSize(500 + at / 8, 700)));
     const ends = Promise.allSettled(Array.from({ length: 4 }, () => closing.annotate(file, WORDS)));
     await new Promise((resolve) => setTimeout(resolve, 200));
     await closing.close();

@@ -102,7 +102,9 @@ async function documents(t: TestContext, refuses: (entry: LedgerEntry) => boolea
       of,
       holderHash,
     ]);
-  return { handOut, rows, store, clock, lines, left: () => readdir(folder) };
+  const left = async () =>
+    (await readdir(folder, { recursive: true })).filter((name) => path.basename(name).startsWith('document-'));
+  return { handOut, rows, store, clock, lines, left };
 }
 
 const HASH = `hash-of-${TICKET.certificate.holder.idNo}`;

@@ -30,6 +30,7 @@ import { itemOfPurpose } from '../item-of-purpose.ts';
 import { mandateEnded, REFUSALS } from '../rights.ts';
 import { codeHash } from '../use-code.ts';
 import { makeAnnotator } from './annotate.ts';
+import { claimFolder, type ProcessFolder, removeAbandoned } from './process-folder.ts';
 import { seal } from './seal.ts';
 import type { SealKey } from './seal-key.ts';
 import { spool } from './spool.ts';
@@ -59,7 +60,7 @@ export interface HandOutParts {
   readonly clock: Clock;
   readonly log: Logger;
   readonly settings: {
-    /** Where files stand for the moment between source and clerk. */
+    /** Where files stand for the moment between source and clerk, each process's in a folder of its own. Several nodes may have it in common. */
     readonly folder: string;
     readonly documentBytes: number;
     readonly annotateBytes: number;
@@ -84,7 +85,7 @@ export interface Ticket {
 /** A ticket, and whose it is. */
 type Owned = Ticket & { readonly appKey: string };
 
-/** What a killed process left is younger than this only while a process hands it out. */
+/** An earlier version put its files into the common folder: what is younger may still be in hand there. */
 const LEFT_MS = 3_600_000;
 
 const REFUSED = {
@@ -113,9 +114,25 @@ const REFUSED = {
 export function makeDocuments(parts: HandOutParts): Documents {
   const { tickets, ledger, catalogue, clock, log, settings } = parts;
   const annotator = makeAnnotator({ maxBytes: settings.annotateBytes, clock });
-  const swept = sweep(settings.folder, LEFT_MS, clock.now()).catch((error: unknown) =>
-    log.warn('files left by an earlier process could not be removed', { error }),
+  const swept = removeLeft().catch((error: unknown) =>
+    log.error('files left by an earlier process could not be removed', { error }),
   );
+  let claimed: Promise<ProcessFolder> | undefined;
+
+  async function removeLeft(): Promise<void> {
+    const removed = await removeAbandoned(settings.folder);
+    if (removed > 0) log.warn('files left by a process that was killed were removed', { processes: removed });
+    await sweep(settings.folder, LEFT_MS, clock.now());
+  }
+
+  /** This process's own, made when it is first needed; a disk that could not be written to is tried again. */
+  function ownFolder(): Promise<ProcessFolder> {
+    claimed ??= claimFolder(settings.folder).catch((error: unknown) => {
+      claimed = undefined;
+      throw error;
+    });
+    return claimed;
+  }
 
   const entry = (ticket: Owned, appKey: string, about: Partial<LedgerEntry> & Pick<LedgerEntry, 'state'>) => ({
     ...entryOf({
@@ -148,7 +165,8 @@ export function makeDocuments(parts: HandOutParts): Documents {
         reason: { code: 'notConnected', zh: '来源未接入', en: 'its source is not connected' },
         until: clock.now() + 60_000,
       });
-    const { folder, documentBytes: maxBytes } = settings;
+    const { documentBytes: maxBytes } = settings;
+    const { folder } = await ownFolder();
     const digest = certificate.file?.digest ?? null;
     return source.document(
       certificate,
@@ -273,7 +291,11 @@ export function makeDocuments(parts: HandOutParts): Documents {
       }
     },
 
-    close: () => annotator.close(),
+    async close() {
+      await annotator.close();
+      await swept;
+      await (await claimed?.catch(() => undefined))?.release();
+    },
   };
 
   /** What cannot be fetched now may be fetched later by the same code; what is not what it says never will be. */

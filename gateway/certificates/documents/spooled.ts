@@ -18,7 +18,7 @@ const OURS = /^document-[0-9a-f-]{36}$/;
 /** Nothing in a name says whose document it is, or of what kind. */
 export const newFile = (folder: string): string => path.join(folder, `document-${randomUUID()}`);
 
-/** Removes what a killed process left behind; other files and a folder that is not there are left alone. How many were removed. */
+/** Removes documents that stand in `folder` itself for longer than they can be in hand; all else, and a folder that is not there, is left alone. How many were removed. */
 export async function sweep(folder: string, olderThanMs: number, now: number): Promise<number> {
   const names = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return [];
