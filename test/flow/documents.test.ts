@@ -182,7 +182,7 @@ describe('documents: once, soon, by whoever retrieved, and what they say they ar
     }
     const certNo = anotherTitle();
     const { file } = await retrieved(certNo);
-    const before = Date.now();
+    const before = clock.now();
     const { content, headers } = await fetched({ useCode: file?.useCode ?? '' });
     const seal = headers.get('x-document-seal') ?? '';
     const verify = async () =>
