@@ -82,12 +82,24 @@ export async function loadSettings(env: Env, argv: readonly string[] = []): Prom
   mistakes.push(...settingMistakes(written, new Map(set.map(({ name, key }) => [key, name]))));
   if (mistakes.length > 0) throw new SettingsError(mistakes);
 
-  const settings = written as unknown as Omit<Settings, 'holderHashKey'> & Partial<Pick<Settings, 'holderHashKey'>>;
-  const apps = settings.demo ? withDemo(settings.apps) : settings.apps;
+  const settings = written as unknown as WrittenSettings;
+  const own = settings.apps.map(appOf);
+  const apps = settings.demo ? withDemo(own) : own;
   const dataDir = path.resolve(settings.dataDir);
   const key = await prepared(dataDir, settings.holderHashKey);
   return { ...settings, apps, dataDir, holderHashKey: key };
 }
+
+/** Checked, and not yet complete. */
+type WrittenSettings = Omit<Settings, 'holderHashKey' | 'apps'> &
+  Partial<Pick<Settings, 'holderHashKey'>> & { readonly apps: readonly WrittenApp[] };
+
+type WrittenApp = Omit<App, 'secrets'> & { readonly secret: string; readonly previousSecret?: string };
+
+const appOf = ({ secret, previousSecret, ...app }: WrittenApp): App => ({
+  ...app,
+  secrets: previousSecret === undefined ? [secret] : [secret, previousSecret],
+});
 
 /** The demo apps stand beside the file's own; one of the file's under the same key is the one that counts. */
 function withDemo(apps: readonly App[]): readonly App[] {

@@ -4,7 +4,8 @@ import type { Caller } from '../contracts/ports/services.ts';
 /** A machine that may call the API. */
 export interface App {
   readonly key: string;
-  readonly secret: string;
+  /** The current one first. Two while one is rotated: either signs. In a settings file `secret` and `previousSecret`. */
+  readonly secrets: readonly string[];
   readonly role: Caller['role'];
   /** `window`: what it may submit for. */
   readonly channels?: readonly string[];

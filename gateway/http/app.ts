@@ -26,6 +26,7 @@ import { type LedgerParts, ledgerRoutes } from './ledger.ts';
 import { type MandateParts, mandateRoutes } from './mandates.ts';
 import { messageRoutes } from './messages.ts';
 import { openApi } from './openapi.ts';
+import { previousSecretLog } from './previous-secret.ts';
 import { notFound, tellProblem, unfit } from './problems.ts';
 import { addressLimit, appLimit, refusalLimit } from './rate.ts';
 import { rawRequest, sendRaw } from './raw.ts';
@@ -77,7 +78,7 @@ export function makeApp(parts: AppParts): Express {
     refusalLimit(clock),
     claimed(parts.apps, clock),
     bytesUpTo(limits.bodyBytes),
-    proved(parts.nonces),
+    proved(parts.nonces, previousSecretLog(parts.apps, parts)),
     appLimit(clock, limits.perMinute),
   ];
   const raw = [addressLimit(clock, limits.perMinute), bytesUpTo(limits.callbackBytes)];

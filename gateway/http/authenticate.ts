@@ -6,7 +6,7 @@ import type { Caller } from '../../contracts/ports/services.ts';
 import type { Nonces } from '../../contracts/ports/store.ts';
 import { iso } from './iso.ts';
 import type { Claim, Handler, Role } from './route.ts';
-import { isSignatureMethod, isSignedBy } from './signature.ts';
+import { findSigningSecret, isSignatureMethod } from './signature.ts';
 
 /** How far a caller's clock may be from ours, either way. */
 const CLOCK_WINDOW_MS = 5 * 60_000;
@@ -42,7 +42,7 @@ const HEADERS = [
 
 /** Reads who a request says it comes from, before its body is read: whoever is unknown or late need not send one. */
 export function claimed(apps: readonly App[], clock: Clock): Handler {
-  const known = new Map(apps.map((app) => [app.key, { caller: callerOf(app), secret: app.secret }]));
+  const known = new Map(apps.map((app) => [app.key, { caller: callerOf(app), secrets: app.secrets }]));
   return (request, response, next) => {
     const header = (name: string) => request.headers[name.toLowerCase()] as string | undefined;
     refuseUnfitHeaders(header);
@@ -99,12 +99,16 @@ function refuseUnfitHeaders(header: (name: string) => string | undefined): void 
   );
 }
 
-/** Checks the claim against the bytes that came. The nonce is spent only on a right signature: nobody else can use up a caller's. */
-export function proved(nonces: Nonces): Handler {
+/**
+ * Checks the claim against the bytes that came. The nonce is spent only on a right signature: nobody else can use up a caller's.
+ *
+ * @param provedBy is told of each proved request which of its app's secrets signed it, counted from 0
+ */
+export function proved(nonces: Nonces, provedBy: (appKey: string, secretNo: number) => void = () => {}): Handler {
   return async (request, response, next) => {
     const { claim } = response.locals;
     if (claim === undefined) throw new Error('proved() stands after claimed()');
-    const { caller, secret, timestamp, nonce, signature, method } = claim;
+    const { caller, secrets, timestamp, nonce, signature, method } = claim;
     const signed = {
       method: request.method,
       target: request.originalUrl,
@@ -112,7 +116,8 @@ export function proved(nonces: Nonces): Handler {
       timestamp,
       nonce,
     };
-    if (!isSignedBy(signed, secret, method, signature)) {
+    const secretNo = findSigningSecret(signed, secrets, method, signature);
+    if (secretNo === undefined) {
       throw refused(
         'badSignature',
         '签名不正确：请核对密钥、签名串与请求体原始字节',
@@ -122,6 +127,7 @@ export function proved(nonces: Nonces): Handler {
     if (!(await nonces.firstUse(caller.appKey, nonce, Number(timestamp) + CLOCK_WINDOW_MS + 1))) {
       throw refused('nonceReused', '随机数已使用过，请求可能被重放', 'the nonce has been used before');
     }
+    provedBy(caller.appKey, secretNo);
     next();
   };
 }

@@ -104,7 +104,8 @@ export interface Locals extends Record<string, unknown> {
 /** Who a request says it comes from, before and after the signature proved it. */
 export interface Claim {
   readonly caller: Caller;
-  readonly secret: string;
+  /** Any of them may have signed; the current one first. */
+  readonly secrets: readonly string[];
   readonly timestamp: string;
   readonly nonce: string;
   readonly signature: string;

@@ -37,11 +37,11 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 export const OFFICE = 'tea-office';
 
 export const APPS: readonly App[] = [
-  { key: 'window-1', secret: 'window-1-secret-of-the-test', role: 'window', channels: ['window', 'web'] },
-  { key: 'window-2', secret: 'window-2-secret-of-the-test', role: 'window' },
-  { key: 'office-1', secret: 'office-1-secret-of-the-test', role: 'department', party: OFFICE },
-  { key: 'operator-1', secret: 'operator-1-secret-of-the-test', role: 'operator' },
-  { key: 'auditor-1', secret: 'auditor-1-secret-of-the-test', role: 'auditor' },
+  { key: 'window-1', secrets: ['window-1-secret-of-the-test'], role: 'window', channels: ['window', 'web'] },
+  { key: 'window-2', secrets: ['window-2-secret-of-the-test'], role: 'window' },
+  { key: 'office-1', secrets: ['office-1-secret-of-the-test'], role: 'department', party: OFFICE },
+  { key: 'operator-1', secrets: ['operator-1-secret-of-the-test'], role: 'operator' },
+  { key: 'auditor-1', secrets: ['auditor-1-secret-of-the-test'], role: 'auditor' },
 ];
 
 export interface Sent {
@@ -182,7 +182,7 @@ export async function startApi(vary: Partial<AppParts> = {}) {
       timestamp: sent.timestamp ?? String(clock.now()),
       nonce: sent.nonce ?? randomBytes(16).toString('hex'),
     };
-    const secret = sent.secret ?? APPS.find(({ key }) => key === as)?.secret ?? 'none';
+    const secret = sent.secret ?? APPS.find(({ key }) => key === as)?.secrets[0] ?? 'none';
     const all = {
       ...(body === undefined ? {} : { 'Content-Type': type }),
       ...signedHeaders(signable, { key: as, secret }, sent.method),
