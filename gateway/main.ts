@@ -15,7 +15,7 @@ import { SchemaError } from '../contracts/compile.ts';
 import { readContracts } from '../contracts/load.ts';
 import type { Adapter, Connected, PartyMeans } from '../contracts/ports/adapter.ts';
 import type { Bus } from '../contracts/ports/bus.ts';
-import type { Stale } from '../contracts/ports/certificate.ts';
+import { type Stale, staleOf } from '../contracts/ports/certificate.ts';
 import { type Clock, wallClock } from '../contracts/ports/clock.ts';
 import { type BodyNormaliser, type Contracts, type PublishedContract, Unfit } from '../contracts/ports/contract.ts';
 import type { Coordination } from '../contracts/ports/coordination.ts';
@@ -169,10 +169,23 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
   });
   await store.keepItemVersions(current.definitions, clock.now());
   await catalogue.prepare();
+  const metrics = makeMetrics({
+    clock,
+    lanes: () => store.lanes(),
+    items: () => new Set(catalogue.list().map(({ code }) => code)),
+  });
   const broker =
     settings.amqpUrl === undefined
       ? undefined
-      : await rabbitBus({ url: settings.amqpUrl, prefix: settings.bus.prefix, clock, log });
+      : await rabbitBus({
+          url: settings.amqpUrl,
+          prefix: settings.bus.prefix,
+          clock,
+          log,
+          begin: (name) => store.begin(name),
+          news: store.news,
+          ignored: (lane, why) => metrics.ignored(lane, why),
+        });
   const inner = broker ?? inProcessBus({ beyond: store.news });
   let bus: Bus = inner;
   closeLater('bus', () => bus.close());
@@ -194,12 +207,6 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
     bus
       .announce({ kind: 'certificateChanged', body: { ...stale } })
       .catch((error: unknown) => log.warn('other nodes could not be told of a changed certificate', { error }));
-  const metrics = makeMetrics({
-    clock,
-    lanes: () => store.lanes(),
-    items: () => new Set(catalogue.list().map(({ code }) => code)),
-  });
-
   const routing = makeRouting({
     catalogue,
     contracts,
@@ -212,6 +219,7 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
   delivery = makeDelivery({
     store,
     bus,
+    leasesToBegin: broker !== undefined,
     routing,
     contracts,
     clock,
@@ -244,7 +252,8 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
   });
   closeLater('certificates', () => certificates.close());
   bus.hear(({ kind, body }) => {
-    if (kind === 'certificateChanged') certificates.forget(body as Stale);
+    const stale = kind === 'certificateChanged' ? staleOf(body) : undefined;
+    if (stale !== undefined) certificates.forget(stale);
   });
   const intake = makeIntake({
     catalogue,

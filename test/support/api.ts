@@ -254,6 +254,7 @@ export function metricsInto(requests: string[]): Metrics {
     called: nothing,
     breaker: nothing,
     certificate: nothing,
+    ignored: nothing,
     messagesEnded: nothing,
     http: (method, route, status) => void requests.push(`${method} ${route} ${status}`),
     render: async () => ({ contentType: 'text/plain; version=0.0.4', text: '# HELP up\n' }),
