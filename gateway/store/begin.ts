@@ -64,8 +64,9 @@ export function makeBegin({ db, dialect, group, clock }: StoreParts): Pick<Deliv
   }
 }
 
-const unbegun = (now: unknown) =>
-  sql`envelopes.place = 'leased' and envelopes.unbegun_fence = envelopes.fence and envelopes.wakes_at > ${now}`;
+/** In one piece, so that a row is found by its name alone, and not among all that are leased. */
+const unbegun = (now: unknown) => sql`case when envelopes.place = 'leased'
+                                      then envelopes.unbegun_fence = envelopes.fence and envelopes.wakes_at > ${now} end`;
 
 function begun(row: Begun): Lease {
   const [, statutoryBy] = JSON.parse(row.deadlines);

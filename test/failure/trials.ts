@@ -215,7 +215,8 @@ export async function survived(
         try {
           await run(hall, trial, tally);
         } catch (error) {
-          tally.failed.push(`${label(trial)} → ${error instanceof Error ? error.message : String(error)}`);
+          const cause = error instanceof Error && error.cause !== undefined ? ` (${String(error.cause)})` : '';
+          tally.failed.push(`${label(trial)} → ${error instanceof Error ? error.message : String(error)}${cause}`);
           await hall.mood(EVERYBODY, 'well');
           if (hall.dead) await hall.start();
         }

@@ -176,7 +176,7 @@ const CALLS: Record<Method, (scene: Scene) => Promise<unknown>> = {
   },
   async begin({ store, clock }) {
     await Promise.all(['begin-1', 'begin-2'].map((applicationNo) => store.accept(newCase({ applicationNo }))));
-    const request = { lanes: [{ lane: LANE, limit: ROWS }], forMs: MINUTE, now: clock.now(), toBegin: true };
+    const request = { lanes: [{ lane: LANE, limit: 1_000 }], forMs: MINUTE, now: clock.now(), toBegin: true };
     const leases = await store.lease(request);
     await Promise.all(leases.map(({ envelope: { id, to: lane }, fence }) => store.begin({ lane, id, fence })));
   },
