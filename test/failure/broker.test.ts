@@ -393,6 +393,21 @@ function failures(broker: RabbitNode): void {
       assert.match(await refused(work), /ACCESS_REFUSED/, work.toString());
   });
 
+  test('the configuration that the compose file gives the broker lets the gateway in, with hardly more permissions', async (t) => {
+    const shipped = await readFile(new URL('../../config/rabbitmq.conf', import.meta.url), 'utf8');
+    const node = await rabbitNode(shipped, 'onewindow');
+    if ('missing' in node) return t.skip(node.missing);
+    t.after(() => node.discard());
+    assert.match(await node.ctl('list_users'), /^onewindow\t\[\]$/m);
+    const given = JSON.parse(await node.ctl('list_user_permissions', 'onewindow', '--formatter', 'json'));
+    const [configure, write] = await permissions('onewindow');
+    assert.deepEqual(given, [{ vhost: '/', configure, write, read: write }]);
+    const { bus } = await open(t, { url: node.url, prefix: 'onewindow' });
+    const { got } = await handled(bus);
+    await bus.publish(LANE, lease(1));
+    await until('it', () => got.length === 1);
+  });
+
   test('a broker that is away at the start is a warning, and found when it comes', async (t) => {
     const { wire, url } = await proxied(t);
     await wire.refuse();
