@@ -64,7 +64,7 @@ export class ConsumedLane {
 
   constructor(parts: LaneParts) {
     this.#parts = parts;
-    this.#warnings = new BoundedWarnings(parts.clock, parts.log);
+    this.#warnings = new BoundedWarnings(parts.clock, parts.log, { lane: parts.lane });
   }
 
   /** Consumes on this connection from now on. Resolves when it does, or has failed and will be tried again. */
