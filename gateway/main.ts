@@ -29,6 +29,7 @@ import { BrokerRefused } from './bus/connection.ts';
 import { EventRelay } from './bus/event-relay.ts';
 import { inProcessBus } from './bus/in-process.ts';
 import { rabbitBus } from './bus/rabbitmq.ts';
+import { signedNews } from './bus/signed-news.ts';
 import { makeDocuments } from './certificates/documents/hand-out.ts';
 import { sealKeyOf } from './certificates/documents/seal-key.ts';
 import { hashingHolders } from './certificates/holder-hash.ts';
@@ -174,6 +175,8 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
     lanes: () => store.lanes(),
     items: () => new Set(catalogue.list().map(({ code }) => code)),
   });
+  const news = store.news && signedNews({ carrier: store.news, key: settings.holderHashKey, clock, log });
+  closeLater('news', () => news?.close());
   const broker =
     settings.amqpUrl === undefined
       ? undefined
@@ -183,10 +186,10 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
           clock,
           log,
           begin: (name) => store.begin(name),
-          news: store.news,
+          news,
           ignored: (lane, why) => metrics.ignored(lane, why),
         });
-  const inner = broker ?? inProcessBus({ beyond: store.news });
+  const inner = broker ?? inProcessBus({ beyond: news });
   let bus: Bus = inner;
   closeLater('bus', () => bus.close());
   bus = means.aroundBus?.(inner) ?? inner;
