@@ -216,7 +216,10 @@ export async function survived(
           await run(hall, trial, tally);
         } catch (error) {
           const cause = error instanceof Error && error.cause !== undefined ? ` (${String(error.cause)})` : '';
-          tally.failed.push(`${label(trial)} → ${error instanceof Error ? error.message : String(error)}${cause}`);
+          const words = hall.dead ? ` and the gateway is dead: ${hall.words}` : '';
+          tally.failed.push(
+            `${label(trial)} → ${error instanceof Error ? error.message : String(error)}${cause}${words}`,
+          );
           await hall.mood(EVERYBODY, 'well');
           if (hall.dead) await hall.start();
         }
