@@ -1,6 +1,10 @@
 import type { App } from './settings.ts';
 
-const demoApp = (key: string, rest: Omit<App, 'key' | 'secret'>): App => ({ key, secret: `${key}-secret`, ...rest });
+const demoApp = (key: string, rest: Omit<App, 'key' | 'secrets'>): App => ({
+  key,
+  secrets: [`${key}-secret`],
+  ...rest,
+});
 
 /** Callers of the demo profile; everybody knows their secrets, so outside that profile they do not exist. */
 export const demoApps: readonly App[] = [

@@ -65,7 +65,7 @@ describe('settings', () => {
 
   test('know the demo apps in the demo profile only', async () => {
     const keys = async (argv: string[], CONFIG = '') =>
-      (await loadSettings({ DATA_DIR: DATA_DIR(), CONFIG }, argv)).apps.map(({ key, secret }) => `${key} ${secret}`);
+      (await loadSettings({ DATA_DIR: DATA_DIR(), CONFIG }, argv)).apps.map(({ key, secrets }) => `${key} ${secrets}`);
     const demo = ['window-demo', 'tax-demo', 'operator-demo', 'auditor-demo'].map((key) => `${key} ${key}-secret`);
     assert.deepEqual(await keys(['--demo']), demo);
     assert.deepEqual(await keys([], await file('demo.json', '{"demo": true}')), demo);

@@ -30,6 +30,7 @@ export const HELP = `Onewindow 一窗总线
 Environment, all optional 环境变量（均可省略）:
   PORT       port to listen on (8080)                              监听端口
   HOST       address to listen on (127.0.0.1)                      监听地址
+  ADMIN_PORT a port of its own for the metrics (none)              指标专用端口
   DATA_DIR   folder of the store (./data)                          数据目录
   DATABASE_URL  a PostgreSQL that nodes share, not DATA_DIR        PostgreSQL 地址
   AMQP_URL   a RabbitMQ, where there are several nodes             RabbitMQ 地址
@@ -45,6 +46,7 @@ type Env = { readonly [name: string]: string | undefined };
 /** Which setting a variable of the environment sets, and how its text is read; what cannot be read stays text, and is told as such. */
 const FROM_ENV = [
   { name: 'PORT', key: 'port', read: (text: string): Json => (/^\d+$/.test(text) ? Number(text) : text) },
+  { name: 'ADMIN_PORT', key: 'adminPort', read: (text: string): Json => (/^\d+$/.test(text) ? Number(text) : text) },
   { name: 'HOST', key: 'host', read: (text: string): Json => text },
   { name: 'DATA_DIR', key: 'dataDir', read: (text: string): Json => text },
   { name: 'DATABASE_URL', key: 'databaseUrl', read: (text: string): Json => text },
@@ -82,12 +84,24 @@ export async function loadSettings(env: Env, argv: readonly string[] = []): Prom
   mistakes.push(...settingMistakes(written, new Map(set.map(({ name, key }) => [key, name]))));
   if (mistakes.length > 0) throw new SettingsError(mistakes);
 
-  const settings = written as unknown as Omit<Settings, 'holderHashKey'> & Partial<Pick<Settings, 'holderHashKey'>>;
-  const apps = settings.demo ? withDemo(settings.apps) : settings.apps;
+  const settings = written as unknown as WrittenSettings;
+  const own = settings.apps.map(appOf);
+  const apps = settings.demo ? withDemo(own) : own;
   const dataDir = path.resolve(settings.dataDir);
   const key = await prepared(dataDir, settings.holderHashKey);
   return { ...settings, apps, dataDir, holderHashKey: key };
 }
+
+/** Checked, and not yet complete. */
+type WrittenSettings = Omit<Settings, 'holderHashKey' | 'apps'> &
+  Partial<Pick<Settings, 'holderHashKey'>> & { readonly apps: readonly WrittenApp[] };
+
+type WrittenApp = Omit<App, 'secrets'> & { readonly secret: string; readonly previousSecret?: string };
+
+const appOf = ({ secret, previousSecret, ...app }: WrittenApp): App => ({
+  ...app,
+  secrets: previousSecret === undefined ? [secret] : [secret, previousSecret],
+});
 
 /** The demo apps stand beside the file's own; one of the file's under the same key is the one that counts. */
 function withDemo(apps: readonly App[]): readonly App[] {
@@ -118,9 +132,10 @@ async function settingsFile(file: string, mistakes: string[]): Promise<JsonObjec
     Object.fromEntries(
       Object.entries(object).map(([key, one]) => [key, keys.includes(key) ? (resolve(one) ?? one) : one]),
     );
-  const { folders } = value;
+  const { folders, tls } = value;
   return {
     ...within(value, ['dataDir']),
+    ...(isObject(tls) ? { tls: within(tls, ['cert', 'key', 'clientCa']) } : {}),
     ...(isObject(folders) ? { folders: within(folders, Object.keys(FOLDERS)) } : {}),
   };
 }

@@ -16,6 +16,8 @@ export interface Metrics {
   http(method: string, route: string, status: number, seconds: number): void;
   /** Messages of the broker on this party's lane that did nothing. */
   ignored(party: Party, reason: string): void;
+  /** A request whose caller proved nothing: a number by status, whatever was asked for. */
+  refused(status: number): void;
   /** Kept messages of this party whose time is over: nobody has used them. */
   messagesEnded(party: Party, count: number): void;
   /** Prometheus text; lane depth and age are read from the store at this moment. */

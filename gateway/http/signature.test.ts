@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { describe, test } from 'node:test';
 import { createContext, runInContext } from 'node:vm';
-import { isSignedBy, type Signable, sign } from './signature.ts';
+import { findSigningSecret, type Signable, sign } from './signature.ts';
 
 const REQUEST: Signable = {
   method: 'POST',
@@ -22,9 +22,9 @@ describe('the signature', () => {
 
   test('covers every part of the request, and the method of signing', () => {
     const right = sign(REQUEST, SECRET);
-    assert.ok(isSignedBy(REQUEST, SECRET, 'HMAC-SHA256', right));
-    assert.ok(!isSignedBy(REQUEST, SECRET, 'HMAC-SM3', right));
-    assert.ok(!isSignedBy(REQUEST, `${SECRET} `, 'HMAC-SHA256', right));
+    assert.equal(findSigningSecret(REQUEST, [SECRET], 'HMAC-SHA256', right), 0);
+    assert.equal(findSigningSecret(REQUEST, [SECRET], 'HMAC-SM3', right), undefined);
+    assert.equal(findSigningSecret(REQUEST, [`${SECRET} `], 'HMAC-SHA256', right), undefined);
     const others: readonly Partial<Signable>[] = [
       { method: 'GET' },
       { target: '/v1/cases' },
@@ -32,12 +32,24 @@ describe('the signature', () => {
       { timestamp: '1795395600001' },
       { nonce: '0123456789abcdeg' },
     ];
-    for (const other of others) assert.ok(!isSignedBy({ ...REQUEST, ...other }, SECRET, 'HMAC-SHA256', right));
+    for (const other of others)
+      assert.equal(findSigningSecret({ ...REQUEST, ...other }, [SECRET], 'HMAC-SHA256', right), undefined);
+  });
+
+  test('may be made with either of two secrets while one is rotated, and which one it was is known', () => {
+    const secrets = ['the-secret-of-now', SECRET];
+    for (const method of ['HMAC-SHA256', 'HMAC-SM3'] as const) {
+      secrets.forEach((secret, no) => {
+        assert.equal(findSigningSecret(REQUEST, secrets, method, sign(REQUEST, secret, method)), no);
+      });
+      assert.equal(findSigningSecret(REQUEST, secrets, method, sign(REQUEST, 'a third one', method)), undefined);
+    }
+    assert.equal(findSigningSecret(REQUEST, [], 'HMAC-SHA256', sign(REQUEST, '')), undefined);
   });
 
   test('that is too short, too long or of other letters is refused, not an error', () => {
     for (const wrong of ['', 'a', sign(REQUEST, SECRET).toUpperCase(), `${sign(REQUEST, SECRET)}0`, '签'.repeat(64)]) {
-      assert.ok(!isSignedBy(REQUEST, SECRET, 'HMAC-SHA256', wrong));
+      assert.equal(findSigningSecret(REQUEST, [SECRET], 'HMAC-SHA256', wrong), undefined);
     }
   });
 

@@ -23,17 +23,36 @@ export interface Signable {
 
 /** Lower-case hex HMAC under `secret` of `METHOD\npath with query\nhex digest of the body\ntimestamp\nnonce`. */
 export function sign(request: Signable, secret: string, method: SignatureMethod = 'HMAC-SHA256'): string {
-  const digest = DIGESTS[method];
-  const body = createHash(digest).update(request.body).digest('hex');
-  const text = [request.method, request.target, body, request.timestamp, request.nonce].join('\n');
-  return createHmac(digest, secret).update(text).digest('hex');
+  return hmac(signedText(request, method), secret, method);
 }
 
-/** Takes the same time whatever is wrong with `signature`. */
-export function isSignedBy(request: Signable, secret: string, method: SignatureMethod, signature: string): boolean {
-  const right = Buffer.from(sign(request, secret, method));
+function signedText(request: Signable, method: SignatureMethod): string {
+  const body = createHash(DIGESTS[method]).update(request.body).digest('hex');
+  return [request.method, request.target, body, request.timestamp, request.nonce].join('\n');
+}
+
+function hmac(text: string, secret: string, method: SignatureMethod): string {
+  return createHmac(DIGESTS[method], secret).update(text).digest('hex');
+}
+
+/**
+ * Which of an app's secrets made `signature`, counted from 0; undefined: none did. Each is compared whatever the ones before gave, so that the time it takes tells
+ * neither what is wrong with a signature nor which secret is in use.
+ */
+export function findSigningSecret(
+  request: Signable,
+  secrets: readonly string[],
+  method: SignatureMethod,
+  signature: string,
+): number | undefined {
+  const text = signedText(request, method);
   const given = Buffer.from(signature);
-  return given.length === right.length && timingSafeEqual(given, right);
+  const matches = secrets.map((secret) => {
+    const right = Buffer.from(hmac(text, secret, method));
+    return given.length === right.length && timingSafeEqual(given, right);
+  });
+  const found = matches.indexOf(true);
+  return found === -1 ? undefined : found;
 }
 
 /** The headers of a signed request. */

@@ -34,7 +34,10 @@ describe('documents: once, soon, by whoever retrieved, and what they say they ar
     world = await startWorld({ means: { clock }, terms });
     await world.restart({
       ...world.settings,
-      apps: [...world.settings.apps, second],
+      apps: [
+        ...world.settings.apps,
+        { key: second.key, secrets: [second.secret], role: second.role, channels: second.channels },
+      ],
       certificates: { ...world.settings.certificates, useCodeSeconds: 60 },
     });
     hall = new Follower(world);

@@ -37,12 +37,20 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 export const OFFICE = 'tea-office';
 
 export const APPS: readonly App[] = [
-  { key: 'window-1', secret: 'window-1-secret-of-the-test', role: 'window', channels: ['window', 'web'] },
-  { key: 'window-2', secret: 'window-2-secret-of-the-test', role: 'window' },
-  { key: 'office-1', secret: 'office-1-secret-of-the-test', role: 'department', party: OFFICE },
-  { key: 'operator-1', secret: 'operator-1-secret-of-the-test', role: 'operator' },
-  { key: 'auditor-1', secret: 'auditor-1-secret-of-the-test', role: 'auditor' },
+  { key: 'window-1', secrets: ['window-1-secret-of-the-test'], role: 'window', channels: ['window', 'web'] },
+  { key: 'window-2', secrets: ['window-2-secret-of-the-test'], role: 'window' },
+  { key: 'office-1', secrets: ['office-1-secret-of-the-test'], role: 'department', party: OFFICE },
+  { key: 'operator-1', secrets: ['operator-1-secret-of-the-test'], role: 'operator' },
+  { key: 'auditor-1', secrets: ['auditor-1-secret-of-the-test'], role: 'auditor' },
 ];
+
+export const LIMITS: AppParts['limits'] = {
+  bodyBytes: 65_536,
+  callbackBytes: 16_384,
+  bodiesBytes: 1_048_576,
+  perMinute: 0,
+  certificateTimeMs: 8_000,
+};
 
 export interface Sent {
   readonly as?: string;
@@ -166,7 +174,14 @@ export async function startApi(vary: Partial<AppParts> = {}) {
     metrics,
     clock,
     log,
-    limits: { bodyBytes: 65_536, callbackBytes: 16_384, perMinute: 0, certificateTimeMs: 8_000 },
+    trusted: () => false,
+    limits: {
+      bodyBytes: 65_536,
+      callbackBytes: 16_384,
+      bodiesBytes: 1_048_576,
+      perMinute: 0,
+      certificateTimeMs: 8_000,
+    },
     ready: async () => ({ ready: true, parts: { store: true } }),
     version: '0.0.0-test',
     ...vary,
@@ -182,7 +197,7 @@ export async function startApi(vary: Partial<AppParts> = {}) {
       timestamp: sent.timestamp ?? String(clock.now()),
       nonce: sent.nonce ?? randomBytes(16).toString('hex'),
     };
-    const secret = sent.secret ?? APPS.find(({ key }) => key === as)?.secret ?? 'none';
+    const secret = sent.secret ?? APPS.find(({ key }) => key === as)?.secrets[0] ?? 'none';
     const all = {
       ...(body === undefined ? {} : { 'Content-Type': type }),
       ...signedHeaders(signable, { key: as, secret }, sent.method),
@@ -256,6 +271,7 @@ export function metricsInto(requests: string[]): Metrics {
     certificate: nothing,
     ignored: nothing,
     messagesEnded: nothing,
+    refused: (status) => void requests.push(`refused ${status}`),
     http: (method, route, status) => void requests.push(`${method} ${route} ${status}`),
     render: async () => ({ contentType: 'text/plain; version=0.0.4', text: '# HELP up\n' }),
   };

@@ -69,6 +69,7 @@ export function metricsInto(told: string[]): Metrics {
     certificate: tell('certificate'),
     ignored: (party, reason) => void told.push(`ignored ${party} ${reason}`),
     messagesEnded: (party: Party, count: number) => void told.push(`messagesEnded ${party} ${count}`),
+    refused: tell('refused'),
     http: tell('http'),
     render: async () => ({ contentType: 'text/plain', text: told.join('\n') }),
   };
