@@ -428,6 +428,13 @@ export function migrations(dialect: StoreDialect): Record<string, Migration> {
         await db.schema.alterTable('envelopes').addColumn('doubted_fence', integer).execute();
       },
     },
+
+    // A column that may be empty: a lease of a program that does not write it is one under which something may have been sent.
+    '016-begun-leases': {
+      async up(db: Kysely<unknown>) {
+        await db.schema.alterTable('envelopes').addColumn('unbegun_fence', integer).execute();
+      },
+    },
   };
 }
 
