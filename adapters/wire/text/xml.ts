@@ -82,7 +82,7 @@ interface Open {
 }
 
 function elementsOf(text: string, lists: ReadonlySet<string>): JsonObject {
-  const parser = new SaxesParser({ position: true });
+  const parser = new SaxesParser({ position: true, xmlns: false });
   const document: Open = { name: '', values: {}, text: '' };
   const open: Open[] = [document];
   const innermost = (): Open => open.at(-1) ?? document;
