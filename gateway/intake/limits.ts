@@ -395,5 +395,9 @@ function matches(pattern: string, pointer: string): boolean {
   );
 }
 
-const starred = (pointer: string): string => pointer.replaceAll(/\/\d+(?=\/|$)/g, '/*');
+const starred = (pointer: string): string =>
+  pointer
+    .split('/')
+    .map((step) => (/^\d+$/.test(step) ? '*' : step))
+    .join('/');
 const escaped = (name: string): string => name.replaceAll('~', '~0').replaceAll('/', '~1');
