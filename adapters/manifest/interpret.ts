@@ -12,6 +12,7 @@ import { type Problem, Unfit } from '../../contracts/ports/contract.ts';
 import type { ContractName, Json, JsonObject, Millis } from '../../contracts/ports/envelope.ts';
 import type { Logger } from '../../contracts/ports/logger.ts';
 import { takePush } from './callback.ts';
+import { blankKeys } from './callback-rules.ts';
 import { Caller } from './caller.ts';
 import type { PartyLimits } from './limits.ts';
 import { type Manifest, type TermsAsWritten, termsProblems } from './manifest.ts';
@@ -51,6 +52,9 @@ function deployed(
   const { attempts, ...ownTerms } = over as TermsAsWritten;
   const terms = { ...manifest.terms, ...ownTerms };
   const problems: Problem[] = [...check(object ? own : given)];
+  problems.push(
+    ...keyProblems(manifest, own).filter(({ pointer }) => problems.every((one) => one.pointer !== pointer)),
+  );
   const termed = termsProblems(over);
   problems.push(...termed.map((problem) => ({ ...problem, pointer: `/terms${problem.pointer}` })));
   if (termed.length === 0 && !terms.idempotent) problems.push(...cannotBeAsked(manifest));
@@ -59,6 +63,16 @@ function deployed(
     throw new Unfit(422, 'partySettings', words, problems);
   }
   return { settings: own, terms, settleMs: ownTerms.settleMs, namesAttempts: attempts !== undefined };
+}
+
+/** With an empty key anybody signs, and what is encrypted anybody reads. */
+function keyProblems(manifest: Manifest, settings: JsonObject): readonly Problem[] {
+  return blankKeys(manifest, settings).map(({ path, verifies }) => ({
+    pointer: path.map((step) => `/${step}`).join(''),
+    code: 'emptyKey',
+    zh: verifies ? '不得为空：推送以此验签' : '密钥不得为空',
+    en: verifies ? 'expected not to be empty: pushes are verified with it' : 'expected a secret that is not empty',
+  }));
 }
 
 /** Once for each party, when it is made: nothing is wrong, and whoever wrote it believes that something comes of it. */
