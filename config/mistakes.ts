@@ -1,6 +1,7 @@
 import { isIP } from 'node:net';
 import { compileSchema } from '../contracts/compile.ts';
 import { countOf } from '../contracts/count.ts';
+import { linearPattern } from '../contracts/linear-pattern.ts';
 import type { Json, JsonObject } from '../contracts/ports/envelope.ts';
 import schema from './settings.schema.json' with { type: 'json' };
 import type { Settings } from './settings.ts';
@@ -85,7 +86,7 @@ function appMistakes(apps: readonly AppAsWritten[]): readonly string[] {
   ]);
 }
 
-const PARTY = new RegExp(schema.$defs.party.pattern);
+const PARTY = linearPattern(schema.$defs.party.pattern);
 
 function partyMistakes(parties: Json | undefined): readonly string[] {
   return Object.keys(parties ?? {})
