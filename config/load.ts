@@ -1,4 +1,4 @@
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseDocument } from 'yaml';
@@ -7,6 +7,7 @@ import defaults from './defaults.json' with { type: 'json' };
 import { demoApps } from './demo.ts';
 import { holderHashKey } from './holder-key.ts';
 import { settingMistakes } from './mistakes.ts';
+import { makePrivateFolder } from './private-files.ts';
 import type { App, Settings } from './settings.ts';
 
 /** Everything wrong with the settings at once, one plain line each; never a secret's value. */
@@ -155,7 +156,7 @@ function isObject(value: Json | undefined): value is JsonObject {
 /** Makes the data folder, and finds the key of the holder hashes. */
 async function prepared(dataDir: string, given: string | undefined): Promise<string> {
   try {
-    await mkdir(dataDir, { recursive: true });
+    makePrivateFolder(dataDir);
     return given ?? (await holderHashKey(dataDir));
   } catch (error) {
     throw new SettingsError([`dataDir: ${error instanceof Error ? error.message : String(error)}`]);

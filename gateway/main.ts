@@ -9,6 +9,7 @@ import { calendar, deadline } from '../config/calendar.ts';
 import { loadCertificateTypes } from '../config/certificates.ts';
 import { CatalogueError, type LoadedCatalogue, loadItems } from '../config/items.ts';
 import { HELP, loadSettings, SettingsError, wantsCheck, wantsHelp } from '../config/load.ts';
+import { closeToOthers } from '../config/private-files.ts';
 import type { Settings } from '../config/settings.ts';
 import { compileStoredItem } from '../config/stored-item.ts';
 import { SchemaError } from '../contracts/compile.ts';
@@ -139,6 +140,7 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
   let delivery: Delivery | undefined;
   let events: EventRelay | undefined;
   const { databaseUrl, database, dataDir } = settings;
+  await closeToOthers(dataDir, log);
   const found = await openStore({
     ...(databaseUrl === undefined ? { dataDir } : { databaseUrl, database }),
     inStep,
