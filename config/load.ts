@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { parseDocument } from 'yaml';
 import type { Json, JsonObject } from '../contracts/ports/envelope.ts';
 import defaults from './defaults.json' with { type: 'json' };
-import { demoApps } from './demo.ts';
+import { demoApps, demoMistakes } from './demo.ts';
 import { holderHashKey } from './holder-key.ts';
 import { settingMistakes } from './mistakes.ts';
 import { makePrivateFolder } from './private-files.ts';
@@ -80,10 +80,12 @@ export async function loadSettings(env: Env, argv: readonly string[] = []): Prom
     Object.fromEntries(set.map(({ key, value }) => [key, value])),
     argv.includes('--demo') ? { demo: true } : {},
   ].reduce<JsonObject>(laidOver, defaults);
-  mistakes.push(...settingMistakes(written, new Map(set.map(({ name, key }) => [key, name]))));
+  const origins = new Map(set.map(({ name, key }) => [key as string, name as string]));
+  const wrong = settingMistakes(written, origins);
+  const settings = written as unknown as WrittenSettings;
+  mistakes.push(...wrong, ...(wrong.length > 0 ? [] : await demoMistakes(settings, origins.get('host'))));
   if (mistakes.length > 0) throw new SettingsError(mistakes);
 
-  const settings = written as unknown as WrittenSettings;
   const own = settings.apps.map(appOf);
   const apps = settings.demo ? withDemo(own) : own;
   const dataDir = path.resolve(settings.dataDir);

@@ -1,6 +1,7 @@
 import { compileSchema } from '../contracts/compile.ts';
 import { countOf } from '../contracts/count.ts';
 import type { Json, JsonObject } from '../contracts/ports/envelope.ts';
+import { repeatedSecrets } from './app-secrets.ts';
 import schema from './settings.schema.json' with { type: 'json' };
 
 const check = compileSchema(schema as Json, { names: 'shown' });
@@ -29,6 +30,8 @@ export function settingMistakes(settings: JsonObject, origins: ReadonlyMap<strin
 
 interface AppAsWritten {
   readonly key: string;
+  readonly secret: string;
+  readonly previousSecret?: string;
   readonly role: string;
   readonly channels?: readonly string[];
   readonly party?: string;
@@ -36,7 +39,7 @@ interface AppAsWritten {
 
 function appMistakes(apps: readonly AppAsWritten[]): readonly string[] {
   const keys = apps.map(({ key }) => key);
-  return apps.flatMap(({ key, role, channels, party }, at) => [
+  const mistakes = apps.flatMap(({ key, role, channels, party }, at) => [
     ...(keys.indexOf(key) < at ? [`apps[${at}].key: another app has this key too`] : []),
     ...(role === 'department' && party === undefined
       ? [`apps[${at}].party: a department's app must name its party`]
@@ -44,6 +47,7 @@ function appMistakes(apps: readonly AppAsWritten[]): readonly string[] {
     ...(role !== 'department' && party !== undefined ? [`apps[${at}].party: only for the role department`] : []),
     ...(role !== 'window' && channels !== undefined ? [`apps[${at}].channels: only for the role window`] : []),
   ]);
+  return [...mistakes, ...repeatedSecrets(apps)];
 }
 
 const PARTY = new RegExp(schema.$defs.party.pattern);

@@ -5,8 +5,10 @@ import { fileURLToPath } from 'node:url';
 import { readParties } from '../adapters/load.ts';
 import { startSimulated } from '../adapters/simulated.ts';
 import { loadSimulators } from '../adapters/simulators.ts';
+import { shortSecrets } from '../config/app-secrets.ts';
 import { calendar, deadline } from '../config/calendar.ts';
 import { loadCertificateTypes } from '../config/certificates.ts';
+import { demoApps, demoMistakes } from '../config/demo.ts';
 import { CatalogueError, type LoadedCatalogue, loadItems } from '../config/items.ts';
 import { HELP, loadSettings, SettingsError, wantsCheck, wantsHelp } from '../config/load.ts';
 import { closeToOthers } from '../config/private-files.ts';
@@ -94,6 +96,14 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
       } catch (error) {
         log.error('a part could not be closed', { what, error });
       }
+    });
+
+  const wrong = await demoMistakes(settings);
+  if (wrong.length > 0) throw new SettingsError(wrong);
+  for (const { app, field } of shortSecrets(settings.apps.filter((app) => !demoApps.includes(app))))
+    log.warn('a secret of an app is shorter than 32 hex digits or 22 other characters: the next version refuses it', {
+      app,
+      field,
     });
 
   const hashOf = hashingHolders(settings.holderHashKey);
