@@ -8,6 +8,7 @@ import { demoApps, demoMistakes } from './demo.ts';
 import { holderHashKey } from './holder-key.ts';
 import { settingMistakes } from './mistakes.ts';
 import { makePrivateFolder } from './private-files.ts';
+import schema from './settings.schema.json' with { type: 'json' };
 import type { App, Settings } from './settings.ts';
 
 /** Everything wrong with the settings at once, one plain line each; never a secret's value. */
@@ -91,6 +92,19 @@ export async function loadSettings(env: Env, argv: readonly string[] = []): Prom
   const dataDir = path.resolve(settings.dataDir);
   const key = await prepared(dataDir, settings.holderHashKey);
   return { ...settings, apps, dataDir, holderHashKey: key };
+}
+
+/**
+ * The address under which the store's owner migrates it, where that is another than the gateway's. No setting: a gateway never has it.
+ *
+ * @throws SettingsError, without the address
+ */
+export function loadOwnerUrl({ MIGRATE_DATABASE_URL: url }: Env): string | undefined {
+  if (!url) return undefined;
+  const { pattern, description } = schema.properties.databaseUrl;
+  if (!new RegExp(pattern).test(url) || !URL.canParse(url))
+    throw new SettingsError([`MIGRATE_DATABASE_URL: expected ${description}, got something else (not shown)`]);
+  return url;
 }
 
 /** Checked, and not yet complete. */

@@ -157,6 +157,7 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
     clock,
     log,
     publicly: publicEvents?.ofCase,
+    ledgerDays: settings.certificates.ledgerDays,
     committed(lanes, stale, parked) {
       for (const { id: envelope, party, reason } of parked)
         log.error('parked: a person must look at it', { envelope, party, code: reason.code, reason: reason.en });

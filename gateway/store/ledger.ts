@@ -13,8 +13,9 @@ import type { Millis } from '../../contracts/ports/envelope.ts';
 import { EVERYTHING, MOST_EXAMINED, type Range, search, unindexed, type Way, within } from './bounded-search.ts';
 import type { Many } from './group.ts';
 import { COLUMNS, columnsOf } from './ledger-columns.ts';
+import { callDeletion } from './ledger-deletion.ts';
 import type { StoreParts } from './parts.ts';
-import { inserting, prepared } from './prepared.ts';
+import { compilable, inserting, prepared } from './prepared.ts';
 import type { Tables } from './tables.ts';
 
 /** Rows that are read at a time by a check, and deleted in a transaction. */
@@ -95,6 +96,7 @@ export function makeLedger({ db, dialect, group }: Pick<StoreParts, 'db' | 'dial
     db.selectFrom('ledger').select(['seq', 'at', 'hash']).where('seq', '>', 0).orderBy('seq').limit(p.limit),
   );
   const remove = prepared((p: { upTo: number }) => db.deleteFrom('ledger').where('seq', '<=', p.upTo));
+  const removeAsOwner = prepared((p: { upTo: number }) => compilable(db, callDeletion(p.upTo)));
   const setAnchor = prepared((p: { hash: string }) =>
     db.updateTable('ledger_anchor').set({ hash: p.hash }).where('id', '=', 1),
   );
@@ -280,7 +282,8 @@ export function makeLedger({ db, dialect, group }: Pick<StoreParts, 'db' | 'dial
           const old = end === -1 ? rows : rows.slice(0, end);
           const until = old.at(-1);
           if (until === undefined) return 0;
-          await tx.write(remove({ upTo: until.seq }), setAnchor({ hash: until.hash }));
+          if (dialect.hasRoles) await tx.first(removeAsOwner({ upTo: until.seq }));
+          else await tx.write(remove({ upTo: until.seq }), setAnchor({ hash: until.hash }));
           return old.length;
         });
         deleted += batch;

@@ -61,6 +61,7 @@ export function sqlite(file: string): StoreDialect {
     },
     changeable: (table) => DEEDS.map((deed) => sql`drop trigger ${sql.ref(`${table}_no_${deed}`)}`),
     locksRows: false,
+    hasRoles: false,
     alone: true,
     again: () => false,
   };
