@@ -32,6 +32,7 @@ export const HELP = `Onewindow 一窗总线
 Environment, all optional 环境变量（均可省略）:
   PORT       port to listen on (8080)                              监听端口
   HOST       address to listen on (127.0.0.1)                      监听地址
+  ADMIN_PORT a port of its own for the metrics (none)              指标专用端口
   DATA_DIR   folder of the store (./data)                          数据目录
   DATABASE_URL  a PostgreSQL that nodes share, not DATA_DIR        PostgreSQL 地址
   AMQP_URL   a RabbitMQ, where there are several nodes             RabbitMQ 地址
@@ -47,6 +48,7 @@ type Env = { readonly [name: string]: string | undefined };
 /** Which setting a variable of the environment sets, and how its text is read; what cannot be read stays text, and is told as such. */
 const FROM_ENV = [
   { name: 'PORT', key: 'port', read: (text: string): Json => (/^\d+$/.test(text) ? Number(text) : text) },
+  { name: 'ADMIN_PORT', key: 'adminPort', read: (text: string): Json => (/^\d+$/.test(text) ? Number(text) : text) },
   { name: 'HOST', key: 'host', read: (text: string): Json => text },
   { name: 'DATA_DIR', key: 'dataDir', read: (text: string): Json => text },
   { name: 'DATABASE_URL', key: 'databaseUrl', read: (text: string): Json => text },
@@ -147,9 +149,10 @@ async function settingsFile(file: string, mistakes: string[]): Promise<JsonObjec
     Object.fromEntries(
       Object.entries(object).map(([key, one]) => [key, keys.includes(key) ? (resolve(one) ?? one) : one]),
     );
-  const { folders } = value;
+  const { folders, tls } = value;
   return {
     ...within(value, ['dataDir']),
+    ...(isObject(tls) ? { tls: within(tls, ['cert', 'key', 'clientCa']) } : {}),
     ...(isObject(folders) ? { folders: within(folders, Object.keys(FOLDERS)) } : {}),
   };
 }

@@ -1,8 +1,10 @@
+import { isIP } from 'node:net';
 import { compileSchema } from '../contracts/compile.ts';
 import { countOf } from '../contracts/count.ts';
 import type { Json, JsonObject } from '../contracts/ports/envelope.ts';
 import { repeatedSecrets } from './app-secrets.ts';
 import schema from './settings.schema.json' with { type: 'json' };
+import type { Settings } from './settings.ts';
 
 const check = compileSchema(schema as Json, { names: 'shown' });
 
@@ -25,7 +27,44 @@ export function settingMistakes(settings: JsonObject, origins: ReadonlyMap<strin
   });
   // One line a place: what fails twice is no more wrong for it.
   if (shape.length > 0) return [...new Set(shape)];
-  return [...appMistakes(settings.apps as unknown as readonly AppAsWritten[]), ...partyMistakes(settings.parties)];
+  return [
+    ...appMistakes(settings.apps as unknown as readonly AppAsWritten[]),
+    ...partyMistakes(settings.parties),
+    ...serverMistakes(settings as unknown as Pick<Settings, 'http' | 'limits' | 'tls'>),
+  ];
+}
+
+function serverMistakes({ http, limits, tls }: Pick<Settings, 'http' | 'limits' | 'tls'>): readonly string[] {
+  const { bodyBytes, callbackBytes, bodiesBytes } = limits;
+  return [
+    ...http.trustedProxies.flatMap((proxy, at) =>
+      isNetwork(proxy)
+        ? []
+        : [
+            `http.trustedProxies[${at}]: expected an address or a CIDR range such as 10.0.0.0/24, got ${told(proxy, false)}`,
+          ],
+    ),
+    ...(http.connectionsPerAddress > http.connections
+      ? ['http.connectionsPerAddress: expected not more than http.connections']
+      : []),
+    ...(http.requestMs < http.headersMs ? ['http.requestMs: expected not less than http.headersMs'] : []),
+    ...(bodiesBytes < Math.max(bodyBytes, callbackBytes)
+      ? ['limits.bodiesBytes: expected not less than limits.bodyBytes and limits.callbackBytes']
+      : []),
+    ...(tls?.clientCertificate !== undefined && tls.clientCa === undefined
+      ? ['tls.clientCertificate: only with tls.clientCa']
+      : []),
+  ];
+}
+
+/** An address, or a range that is not all there is: a proxy that anybody can be is none. */
+function isNetwork(text: string): boolean {
+  const [address = '', bits, ...rest] = text.split('/');
+  const family = isIP(address);
+  if (family === 0 || rest.length > 0) return false;
+  return (
+    bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) >= 1 && Number(bits) <= (family === 4 ? 32 : 128))
+  );
 }
 
 interface AppAsWritten {

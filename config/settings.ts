@@ -17,6 +17,23 @@ export interface App {
 export interface Settings {
   readonly port: number;
   readonly host: string;
+  /** Where the metrics are, if not at `port`. */
+  readonly adminPort?: number;
+  /** PEM files, absolute. */
+  readonly tls?: {
+    readonly cert: string;
+    readonly key: string;
+    readonly clientCa?: string;
+    readonly clientCertificate?: 'required' | 'optional';
+  };
+  readonly http: {
+    /** Addresses or CIDR ranges. */
+    readonly trustedProxies: readonly string[];
+    readonly connections: number;
+    readonly connectionsPerAddress: number;
+    readonly headersMs: number;
+    readonly requestMs: number;
+  };
   /** Absolute, and it exists. */
   readonly dataDir: string;
   readonly databaseUrl?: string;
@@ -39,7 +56,12 @@ export interface Settings {
   readonly window: { readonly party: Party };
   /** Absolute. */
   readonly folders: { readonly items: string; readonly schemas: string; readonly adapters: string };
-  readonly limits: { readonly bodyBytes: number; readonly callbackBytes: number; readonly certificateTimeMs: number };
+  readonly limits: {
+    readonly bodyBytes: number;
+    readonly callbackBytes: number;
+    readonly bodiesBytes: number;
+    readonly certificateTimeMs: number;
+  };
   readonly delivery: {
     readonly leaseMs: number;
     readonly sweepMs: number;

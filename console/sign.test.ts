@@ -7,8 +7,9 @@ import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { demoApps } from '../config/demo.ts';
 import { wallClock } from '../contracts/ports/clock.ts';
-import { type Listening, listen } from '../gateway/http/server.ts';
+import type { Listening } from '../gateway/http/server.ts';
 import { type Api, startApi } from '../test/support/api.ts';
+import { listening } from '../test/support/listening.ts';
 
 const script = fileURLToPath(new URL('sign.ts', import.meta.url));
 
@@ -38,7 +39,7 @@ describe('npm run sign', () => {
   before(async () => {
     // On the wall clock, as the command itself is.
     api = await startApi({ clock: wallClock, apps: demoApps });
-    gateway = await listen(api.app, { host: '127.0.0.1', port: 0, clock: wallClock });
+    gateway = await listening(api.app);
     folder = await mkdtemp(path.join(tmpdir(), 'onewindow-sign-'));
   });
   after(async () => {

@@ -40,7 +40,8 @@ import { makeVerifications } from './certificates/verification.ts';
 import { makeContracts } from './contracts/registry.ts';
 import { type Delivery, makeDelivery } from './delivery/delivery.ts';
 import { sessionBook } from './delivery/session-book.ts';
-import { makeApp } from './http/app.ts';
+import { trustedProxies } from './http/address.ts';
+import { type AppParts, makeAdminApp, makeApp } from './http/app.ts';
 import { listen, NotListening } from './http/server.ts';
 import { makeIntake } from './intake/intake.ts';
 import { departmentLimits } from './intake/limits.ts';
@@ -314,7 +315,8 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
   closeLater('owed materials', () => owed.stop());
 
   let stopping = false;
-  const app = makeApp({
+  const trusted = trustedProxies(settings.http.trustedProxies);
+  const parts: AppParts = {
     intake,
     departments,
     desk,
@@ -336,6 +338,7 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
     metrics,
     clock,
     log,
+    trusted,
     limits: { ...limits, perMinute: settings.rate.perMinute },
     version,
     ready: async () => {
@@ -343,13 +346,20 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
       // Without the broker cases are taken all the same, and carried when it is back.
       return { ready: !stopping, parts: { store: true, ...(broker && { bus: broker.connected() }) } };
     },
-  });
+  };
 
   for (const each of connected) {
     await delivery.connect(each);
     unconnected.delete(each.facts.party);
   }
-  const server = await listen(app, { host: settings.host, port: settings.port, clock });
+  const { host, port, adminPort, http } = settings;
+  const listener = { host, clock, log, limits: http, trusted };
+  if (adminPort !== undefined) {
+    const admin = await listen(makeAdminApp(parts), { ...listener, port: adminPort, setting: 'ADMIN_PORT' });
+    closeLater('admin server', () => admin.stop(settings.delivery.stopMs));
+    log.info('metrics are served', { url: admin.url });
+  }
+  const server = await listen(makeApp(parts, adminPort === undefined), { ...listener, port });
   closeLater('server', () => server.stop(settings.delivery.stopMs));
   delivery.start();
   events?.start();

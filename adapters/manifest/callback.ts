@@ -35,7 +35,7 @@ export async function takePush(
     seen = input;
     if ((await made(() => callback.verify(input, caller.line.functions))) !== true) {
       call.log.warn('callback not verified', { party });
-      return await said(callback.notTaken, seen, caller);
+      return { ...(await said(callback.notTaken, seen, caller)), unverified: true };
     }
     const contentType = headers['content-type'] ?? '';
     const rule = classify(callback.rules, { status: 200, contentType, root, reply });

@@ -52,6 +52,8 @@ export interface RawReply {
   readonly status: number;
   readonly headers: { readonly [name: string]: string };
   readonly body: Uint8Array;
+  /** Nothing proved that the request came from the party: this is what a stranger is told. */
+  readonly unverified?: true;
 }
 
 /**

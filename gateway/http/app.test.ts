@@ -5,9 +5,9 @@ import supertest from 'supertest';
 import { Unfit } from '../../contracts/ports/contract.ts';
 import type { JsonObject } from '../../contracts/ports/envelope.ts';
 import { type Api, OFFICE, type Sent, startApi } from '../../test/support/api.ts';
+import { listening } from '../../test/support/listening.ts';
 import { newCase, reason } from '../../test/support/sample-case.ts';
 import { houseTransfer } from '../../test/support/submissions.ts';
-import { listen } from './server.ts';
 
 let api: Api;
 before(async () => {
@@ -459,12 +459,12 @@ describe('bad input, always a clear problem', () => {
     await problem(400, 'json', submit(Buffer.alloc(65_536, 0x20)));
 
     // In chunks, so that nothing tells its length beforehand: sent on and on, it is still answered.
-    const listening = await listen(api.app, { host: '127.0.0.1', port: 0, clock: api.clock });
+    const server = await listening(api.app, { clock: api.clock });
     const endless = new Response(new Uint8Array(200_000)).body;
     const headers = api.headers('POST', '/v1/cases');
-    const answer = await fetch(`${listening.url}/v1/cases`, { method: 'POST', headers, body: endless, duplex: 'half' });
+    const answer = await fetch(`${server.url}/v1/cases`, { method: 'POST', headers, body: endless, duplex: 'half' });
     assert.deepEqual([answer.status, ((await answer.json()) as { code: string }).code], [413, 'bodyTooLarge']);
-    await listening.stop(0);
+    await server.stop(0);
   });
 
   test('unknown paths, wrong methods, odd paths', async () => {

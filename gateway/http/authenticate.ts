@@ -1,12 +1,15 @@
+import { randomBytes } from 'node:crypto';
 import type { App } from '../../config/settings.ts';
 import type { Clock } from '../../contracts/ports/clock.ts';
 import { type Problem, Unfit } from '../../contracts/ports/contract.ts';
 import type { Words } from '../../contracts/ports/envelope.ts';
 import type { Caller } from '../../contracts/ports/services.ts';
 import type { Nonces } from '../../contracts/ports/store.ts';
+import { networkOf } from './address.ts';
 import { iso } from './iso.ts';
-import type { Claim, Handler, Role } from './route.ts';
-import { findSigningSecret, isSignatureMethod } from './signature.ts';
+import type { RateLimit, Refusals } from './limits.ts';
+import type { Answer, Handler, Request, Role } from './route.ts';
+import { findSigningSecret, isSignatureMethod, type SignatureMethod } from './signature.ts';
 
 /** How far a caller's clock may be from ours, either way. */
 const CLOCK_WINDOW_MS = 5 * 60_000;
@@ -40,32 +43,105 @@ const HEADERS = [
   },
 ] as const;
 
-/** Reads who a request says it comes from, before its body is read: whoever is unknown or late need not send one. */
-export function claimed(apps: readonly App[], clock: Clock): Handler {
+/** Who signs nothing that is right: it takes as long to refuse as an app with a wrong signature, and looks the same. */
+const NOBODY: readonly string[] = [randomBytes(32).toString('hex')];
+
+export interface AuthenticationParts {
+  readonly apps: readonly App[];
+  readonly nonces: Nonces;
+  readonly clock: Clock;
+  /** Reads the body whole, or refuses it. */
+  readonly read: Handler;
+  readonly rate: RateLimit;
+  readonly refusals: Refusals;
+  /** Told of each proved request which of its app's secrets signed it, counted from 0. */
+  readonly provedBy?: (appKey: string, secretNo: number) => void;
+}
+
+/**
+ * Lets in whoever proves to be an app with one of these roles. In this order: the headers and the clock, before the body is read; the signature over
+ * the bytes that came; how often the app has called; the role; the nonce, which is spent only when all the rest is right, so that nobody else can use it up.
+ * What is refused is counted by address and claimed key, and keeps out nobody who can prove who they are.
+ */
+export function authenticated(parts: AuthenticationParts): (roles: readonly Role[]) => Handler {
+  const { apps, nonces, clock, rate, refusals, provedBy = () => {} } = parts;
   const known = new Map(apps.map((app) => [app.key, { caller: callerOf(app), secrets: app.secrets }]));
-  return (request, response, next) => {
-    const header = (name: string) => request.headers[name.toLowerCase()] as string | undefined;
-    refuseUnfitHeaders(header);
-    const app = known.get(header('X-App-Key') ?? '');
-    if (app === undefined) throw refused('unknownApp', '应用标识不存在', 'there is no such app key');
-    const timestamp = header('X-Timestamp') ?? '';
-    const now = clock.now();
-    if (Math.abs(now - Number(timestamp)) > CLOCK_WINDOW_MS) {
-      throw refused(
-        'clockOff',
-        `时间戳与服务器时间相差超过五分钟；服务器时间 ${iso(now)}`,
-        `the timestamp is more than five minutes from our time, ${iso(now)}`,
-      );
+  const read = promised(parts.read);
+
+  async function proved(request: Request, response: Answer, roles: readonly Role[]): Promise<Caller> {
+    const claim = claimOf(request, clock);
+    response.locals.claimed = known.has(claim.key) ? claim.key : null;
+    await read(request, response);
+    const app = known.get(claim.key);
+    const signed = { ...claim, method: request.method, target: request.originalUrl, body: bytesOf(request.body) };
+    const secretNo = findSigningSecret(signed, app?.secrets ?? NOBODY, claim.method, claim.signature);
+    if (app === undefined || secretNo === undefined) throw badSignature();
+    const { caller } = app;
+    rate.check(caller.appKey);
+    if (!roles.includes(caller.role)) {
+      rate.count(caller.appKey);
+      response.locals.caller = caller;
+      throw forbidden(roles);
     }
-    const method = header('X-Signature-Method') ?? 'HMAC-SHA256';
-    response.locals.claim = {
-      ...app,
-      timestamp,
-      nonce: header('X-Nonce') ?? '',
-      signature: header('X-Signature') ?? '',
-      method: isSignatureMethod(method) ? method : 'HMAC-SHA256',
-    } satisfies Claim;
+    if (!(await nonces.firstUse(caller.appKey, claim.nonce, Number(claim.timestamp) + CLOCK_WINDOW_MS + 1)))
+      throw refused('nonceReused', '随机数已使用过，请求可能被重放', 'the nonce has been used before');
+    for (const [name, value] of Object.entries(rate.count(caller.appKey))) response.setHeader(name, value);
+    provedBy(caller.appKey, secretNo);
+    return caller;
+  }
+
+  return (roles) => async (request, response, next) => {
+    try {
+      response.locals.caller = await proved(request, response, roles);
+    } catch (error) {
+      if (!(error instanceof Unfit) || error.status !== 401) throw error;
+      const { address, claimed } = response.locals;
+      // A key that nobody has is counted as one that somebody has: neither count tells which it is.
+      const key = claimed ?? String(request.headers['x-app-key'] ?? '').slice(0, 64);
+      const { answer, count } = refusals.refuse(networkOf(address), key, error);
+      response.locals.refusals = count;
+      throw answer;
+    }
     next();
+  };
+}
+
+/** A middleware as something to wait for. */
+function promised(handler: Handler): (request: Request, response: Answer) => Promise<void> {
+  return (request, response) =>
+    new Promise((resolve, reject) => {
+      void handler(request, response, (error?: unknown) => (error === undefined ? resolve() : reject(error as Error)));
+    });
+}
+
+interface Claim {
+  readonly key: string;
+  readonly timestamp: string;
+  readonly nonce: string;
+  readonly signature: string;
+  readonly method: SignatureMethod;
+}
+
+/** Who a request says it comes from. @throws Unfit 401 with every header that is not right; `clockOff` */
+function claimOf(request: Request, clock: Clock): Claim {
+  const header = (name: string) => request.headers[name.toLowerCase()] as string | undefined;
+  refuseUnfitHeaders(header);
+  const timestamp = header('X-Timestamp') ?? '';
+  const now = clock.now();
+  if (Math.abs(now - Number(timestamp)) > CLOCK_WINDOW_MS) {
+    throw refused(
+      'clockOff',
+      `时间戳与服务器时间相差超过五分钟；服务器时间 ${iso(now)}`,
+      `the timestamp is more than five minutes from our time, ${iso(now)}`,
+    );
+  }
+  const method = header('X-Signature-Method') ?? 'HMAC-SHA256';
+  return {
+    key: header('X-App-Key') ?? '',
+    timestamp,
+    nonce: header('X-Nonce') ?? '',
+    signature: header('X-Signature') ?? '',
+    method: isSignatureMethod(method) ? method : 'HMAC-SHA256',
   };
 }
 
@@ -99,38 +175,12 @@ function refuseUnfitHeaders(header: (name: string) => string | undefined): void 
   );
 }
 
-/**
- * Checks the claim against the bytes that came. The nonce is spent only on a right signature: nobody else can use up a caller's.
- *
- * @param provedBy is told of each proved request which of its app's secrets signed it, counted from 0
- */
-export function proved(nonces: Nonces, provedBy: (appKey: string, secretNo: number) => void = () => {}): Handler {
-  return async (request, response, next) => {
-    const { claim } = response.locals;
-    if (claim === undefined) throw new Error('proved() stands after claimed()');
-    const { caller, secrets, timestamp, nonce, signature, method } = claim;
-    const signed = {
-      method: request.method,
-      target: request.originalUrl,
-      body: bytesOf(request.body),
-      timestamp,
-      nonce,
-    };
-    const secretNo = findSigningSecret(signed, secrets, method, signature);
-    if (secretNo === undefined) {
-      throw refused(
-        'badSignature',
-        '签名不正确：请核对密钥、签名串与请求体原始字节',
-        'the signature is not right: check the secret, the signed text and the very bytes of the body',
-      );
-    }
-    if (!(await nonces.firstUse(caller.appKey, nonce, Number(timestamp) + CLOCK_WINDOW_MS + 1))) {
-      throw refused('nonceReused', '随机数已使用过，请求可能被重放', 'the nonce has been used before');
-    }
-    provedBy(caller.appKey, secretNo);
-    next();
-  };
-}
+const badSignature = (): Unfit =>
+  refused(
+    'badSignature',
+    '应用标识或签名不正确：请核对应用标识、密钥、签名串与请求体原始字节',
+    'the app key or the signature is not right: check the key, the secret, the signed text and the very bytes of the body',
+  );
 
 const ROLES: { readonly [role in Role]: Words } = {
   window: { zh: '窗口平台', en: 'window' },
@@ -138,14 +188,6 @@ const ROLES: { readonly [role in Role]: Words } = {
   operator: { zh: '运维人员', en: 'operator' },
   auditor: { zh: '审计人员', en: 'auditor' },
 };
-
-export function allowed(roles: readonly Role[]): Handler {
-  return (_request, response, next) => {
-    const role = response.locals.claim?.caller.role;
-    if (role === undefined || !roles.includes(role)) throw forbidden(roles);
-    next();
-  };
-}
 
 /** 403, saying who may. */
 export function forbidden(roles: readonly Role[]): Unfit {

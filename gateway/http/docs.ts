@@ -29,7 +29,7 @@ const FILES: readonly { readonly path: string; readonly file: URL; readonly type
 
 /** The API's description, and a page to read it. All files are local. */
 export function docsPages(document: JsonObject): readonly Page[] {
-  const content = JSON.stringify(document);
+  const content = Buffer.from(JSON.stringify(document));
   return [
     {
       method: 'GET',
@@ -37,17 +37,22 @@ export function docsPages(document: JsonObject): readonly Page[] {
       access: 'open',
       handle: async () => ({ status: 200, headers: { 'Content-Type': 'application/json' }, content }),
     },
-    ...FILES.map(
-      ({ path, file, type }): Page => ({
+    ...FILES.map(({ path, file, type }): Page => {
+      // Read once: anybody may ask for it, as often as they like.
+      let read: Promise<Uint8Array> | undefined;
+      return {
         method: 'GET',
         path,
         access: 'open',
-        handle: async () => ({
-          status: 200,
-          headers: { 'Content-Type': type, 'Content-Security-Policy': POLICY, 'Cache-Control': 'max-age=300' },
-          content: await readFile(fileURLToPath(file)),
-        }),
-      }),
-    ),
+        async handle() {
+          read ??= readFile(fileURLToPath(file));
+          return {
+            status: 200,
+            headers: { 'Content-Type': type, 'Content-Security-Policy': POLICY, 'Cache-Control': 'max-age=300' },
+            content: await read,
+          };
+        },
+      };
+    }),
   ];
 }

@@ -2,11 +2,10 @@ import assert from 'node:assert/strict';
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { after, before, describe, test } from 'node:test';
 import type supertest from 'supertest';
-import { wallClock } from '../../contracts/ports/clock.ts';
 import type { JsonObject } from '../../contracts/ports/envelope.ts';
 import { type Api, OFFICE, startApi } from '../../test/support/api.ts';
 import { ledgerEntry } from '../../test/support/ledger-entry.ts';
-import { listen } from './server.ts';
+import { listening } from '../../test/support/listening.ts';
 
 const ID_CARD = '11100000000013127D001';
 const HOUSE = '11331124QA0000057N433071500400501';
@@ -174,7 +173,7 @@ describe('the ledger is exported', () => {
         },
       },
     });
-    const server = await listen(endless.app, { host: '127.0.0.1', port: 0, clock: wallClock });
+    const server = await listening(endless.app);
     const target = '/v1/certificates/ledger/exports';
     const body = Buffer.from('{}');
     const response = await new Promise<IncomingMessage>((resolve, reject) => {

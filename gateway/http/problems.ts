@@ -81,18 +81,24 @@ function foreseen(error: unknown): Unfit | undefined {
   return undefined;
 }
 
+/** So many refusals of one address and key are logged one by one in a minute; after that only each that doubles their number. */
+const LOGGED_REFUSALS = 20;
+
 /** The one place where an error becomes an answer. */
 export function tellProblem(
   log: Logger,
 ): ErrorRequestHandler<{ [name: string]: string }, unknown, unknown, unknown, Locals> {
   return (error, request, response, _next) => {
-    const { traceparent, route, claim } = response.locals;
-    const line = { traceparent, method: request.method, route, app: claim?.caller.appKey };
+    const { traceparent, route, act, address, caller, claimed, refusals = 0 } = response.locals;
+    const app = caller?.appKey ?? claimed ?? undefined;
+    const line = { traceparent, method: request.method, route, act, address, app };
     const told = foreseen(error);
+    response.locals.problem = told?.code ?? 'unforeseen';
     if (told === undefined) log.error('a request ended in an error nobody foresaw', { ...line, error });
-    else if (told.status === 401 || told.status === 403)
-      log.warn('a request was not let in', { ...line, code: told.code });
-    else if (told.status >= 500) log.warn('a request could not be served', { ...line, code: told.code, error: told });
+    else if (refusals > 0) {
+      if (refusals <= LOGGED_REFUSALS || Number.isInteger(Math.log2(refusals / LOGGED_REFUSALS)))
+        log.warn('a request was not let in', { ...line, outcome: told.code, thisMinute: refusals });
+    } else if (told.status >= 500) log.warn('a request could not be served', { ...line, code: told.code, error: told });
 
     if (response.headersSent) {
       // Half an answer must not look like a whole one.
@@ -102,6 +108,8 @@ export function tellProblem(
     const unfit =
       told ??
       new Unfit(500, 'unforeseen', { zh: '系统内部错误，已记录', en: 'an internal error; it has been recorded' });
+    // The body that was announced has not come: what stands on the connection next could not be told apart from it.
+    if (response.locals.awaitsContinue) response.setHeader('Connection', 'close');
     if (unfit.status === 401) response.setHeader('WWW-Authenticate', 'Signature realm="onewindow"');
     if (unfit.retryAfter !== undefined) response.setHeader('Retry-After', String(Math.ceil(unfit.retryAfter)));
     const content = JSON.stringify(problemDetails(unfit, traceparent));

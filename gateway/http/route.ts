@@ -1,4 +1,4 @@
-import type { RequestHandler } from 'express';
+import type { Request as ExpressRequest, Response as ExpressResponse, RequestHandler } from 'express';
 import type { RawReply, RawRequest } from '../../contracts/ports/adapter.ts';
 import type { Json, JsonObject, Words } from '../../contracts/ports/envelope.ts';
 import type { Caller } from '../../contracts/ports/services.ts';
@@ -98,18 +98,26 @@ export interface Locals extends Record<string, unknown> {
   traceparent: string;
   /** The route's pattern, never the path: for metrics and logs. */
   route: string;
-  claim?: Claim;
-}
-
-/** Who a request says it comes from, before and after the signature proved it. */
-export interface Claim {
-  readonly caller: Caller;
-  /** Any of them may have signed; the current one first. */
-  readonly secrets: readonly string[];
-  readonly timestamp: string;
-  readonly nonce: string;
-  readonly signature: string;
-  readonly method: 'HMAC-SHA256' | 'HMAC-SM3';
+  /** `operationId` of the route; absent where there is none. */
+  act?: string;
+  /** What it is about: the values in its path. */
+  object?: string;
+  /** Whose request it is: of the socket, or what a trusted proxy says. */
+  address: string;
+  /** Waits for leave to send its body. */
+  awaitsContinue: boolean;
+  /** The key of a known app that the request claims, before anything is proved; null: of none. */
+  claimed?: string | null;
+  /** Proved. */
+  caller?: Caller;
+  /** Answered as one who may ask: it counts in the metrics by its route. */
+  admitted?: boolean;
+  /** How many of the same address and key were refused in this minute, with this one. */
+  refusals?: number;
+  /** What was wrong with it. */
+  problem?: string;
 }
 
 export type Handler = RequestHandler<{ [name: string]: string }, unknown, unknown, JsonObject, Locals>;
+export type Request = ExpressRequest<{ [name: string]: string }, unknown, unknown, JsonObject, Locals>;
+export type Answer = ExpressResponse<unknown, Locals>;

@@ -3,10 +3,8 @@ import type { RequestListener } from 'node:http';
 import { Agent, get } from 'node:http';
 import { connect } from 'node:net';
 import { describe, test } from 'node:test';
-import { wallClock } from '../../contracts/ports/clock.ts';
-import { listen } from './server.ts';
+import { listening } from '../../test/support/listening.ts';
 
-const at = { host: '127.0.0.1', port: 0, clock: wallClock };
 const ok: RequestListener = (_request, response) => response.end('ok');
 
 /** What comes back for these bytes until the connection ends. */
@@ -54,7 +52,7 @@ function held(): { readonly app: RequestListener; readonly came: Promise<void>; 
 
 describe('the server', () => {
   test('answers what is no HTTP with a problem, and goes on', async () => {
-    const server = await listen(ok, at);
+    const server = await listening(ok);
     for (const bytes of [
       '\x16\x03\x01\x02\x00hello',
       'GET / HTTP/9.9\r\n\r\n',
@@ -75,10 +73,7 @@ describe('the server', () => {
 
   test('a stop lets what is under way end, closes idle connections, and takes nothing new', async () => {
     const slow = held();
-    const server = await listen(
-      (request, response) => (request.url === '/slow' ? slow.app : ok)(request, response),
-      at,
-    );
+    const server = await listening((request, response) => (request.url === '/slow' ? slow.app : ok)(request, response));
     const agent = new Agent({ keepAlive: true });
     await fetched(`${server.url}/idle`, agent);
     const underWay = fetched(`${server.url}/slow`, agent);
@@ -93,24 +88,24 @@ describe('the server', () => {
 
   test('a stop does not wait for ever', async () => {
     const slow = held();
-    const server = await listen(slow.app, at);
+    const server = await listening(slow.app);
     const underWay = fetched(server.url, new Agent());
     await slow.came;
     await Promise.all([assert.rejects(underWay), server.stop(20)]);
   });
 
   test('an address in use, or of another machine, is told in a plain sentence', async () => {
-    const first = await listen(ok, at);
+    const first = await listening(ok);
     const taken = {
       name: 'NotListening',
       message: /^PORT: .*已被占用.* is taken by another program: stop it, or set another PORT$/,
     };
-    await assert.rejects(listen(ok, { ...at, port: first.port }), taken);
+    await assert.rejects(listening(ok, { port: first.port }), taken);
     await first.stop(0);
     const foreign = {
       name: 'NotListening',
       message: /^HOST: .* is no address of this machine: set HOST to one of its own$/,
     };
-    await assert.rejects(listen(ok, { ...at, host: '203.0.113.1' }), foreign);
+    await assert.rejects(listening(ok, { host: '203.0.113.1' }), foreign);
   });
 });

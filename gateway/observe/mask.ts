@@ -30,6 +30,10 @@ const MOBILE = /(?<!\d)1[3-9]\d{9}(?!\d)/g;
 const SECRET =
   /secret|passwo?r?d|token|authorization|signature|x-sign|(?:api|private|body|mac|sign|push|hash)Key$|cookie|queryCode/i;
 
+/** Ids of a trace are hexadecimal digits by their standard: seventeen of them in a row are nobody's number. */
+const TRACE = /^(?:traceparent|traceId)$/;
+const HEX = /^[0-9a-f]{32}$|^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
+
 const DEEPEST = 16;
 const MOST_OF_A_LIST = 200;
 
@@ -58,7 +62,7 @@ function maskField(field: string, text: string): string {
 export function maskLine(value: unknown, field = '', depth = 0): unknown {
   if (value === null || value === undefined) return value;
   if (SECRET.test(field)) return '[secret]';
-  if (typeof value === 'string') return maskField(field, value);
+  if (typeof value === 'string') return TRACE.test(field) && HEX.test(value) ? value : maskField(field, value);
   if (typeof value === 'bigint') return value.toString();
   if (typeof value !== 'object') return value;
   if (depth >= DEEPEST) return '[deeper]';

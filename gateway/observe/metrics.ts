@@ -15,6 +15,11 @@ const BREAKER: Record<BreakerState, number> = { closed: 0, halfOpen: 1, open: 2 
 const FAST = [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 const SLOW = [0.05, 0.25, 1, 5, 30, 120, 600, 3_600, 21_600, 86_400];
 
+/** Each is there from the start, so that no stranger makes a new series. */
+const REFUSED: ReadonlySet<string> = new Set(
+  [400, 401, 404, 405, 406, 408, 413, 414, 415, 417, 429, 499, 500, 503].map(String),
+);
+
 /** Prometheus metrics on a registry of their own. Labels are parties, items, kinds and routes: a bounded number, and never a personal value. */
 export function makeMetrics({ clock, lanes, items }: MetricsParts): Metrics {
   const registry = new Registry();
@@ -71,6 +76,13 @@ export function makeMetrics({ clock, lanes, items }: MetricsParts): Metrics {
     labelNames: ['method', 'route', 'status'],
     buckets: FAST,
   });
+  const refused = new Counter({
+    registers,
+    name: 'onewindow_http_refused_total',
+    help: 'Requests whose caller proved nothing, by status',
+    labelNames: ['status'],
+  });
+  for (const status of [...REFUSED, 'other']) refused.inc({ status }, 0);
   const lane = (name: string, help: string): Gauge<'party'> =>
     new Gauge({ registers, name: `onewindow_lane_${name}`, help, labelNames: ['party'] });
   const waiting = lane('waiting', 'Envelopes that wait');
@@ -88,6 +100,7 @@ export function makeMetrics({ clock, lanes, items }: MetricsParts): Metrics {
     breaker: (party, group, state) => breakers.set({ party, group }, BREAKER[state]),
     certificate: (type, state, cached) => certificates.inc({ type, state, cached: String(cached) }),
     messagesEnded: (party, count) => messagesEnded.inc({ party }, count),
+    refused: (status) => refused.inc({ status: REFUSED.has(String(status)) ? String(status) : 'other' }),
     http: (method, route, status, seconds) => http.observe({ method, route, status: String(status) }, seconds),
     async render() {
       for (const one of await lanes()) {

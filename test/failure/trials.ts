@@ -154,7 +154,7 @@ async function run(hall: Hall, trial: Trial, tally: Tally): Promise<void> {
   tally.points += 1;
   await hall.arm(trial.point);
   const { matters, afterwards } = await play(hall, trial);
-  const outcome = await hall.diesOrEnds(matters, 6_000);
+  const outcome = await hall.diesOrEnds(matters, 30_000);
   if (outcome === 'died') {
     tally.kills += 1;
     await hall.mood(EVERYBODY, 'well');

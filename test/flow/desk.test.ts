@@ -9,7 +9,7 @@ describe('what a person can stop, let go and cancel', () => {
   let hall: Follower;
   before(async () => {
     world = await startWorld({
-      terms: { backoffMs: { first: 30, max: 100 } },
+      terms: { attempts: 3, backoffMs: { first: 30, max: 100 } },
       termsOf: { tax: { deadlineMs: 700, breaker: { failures: 50, windowMs: 10_000, openMs: 500 } } },
     });
     hall = new Follower(world);

@@ -44,6 +44,14 @@ export const APPS: readonly App[] = [
   { key: 'auditor-1', secrets: ['auditor-1-secret-of-the-test'], role: 'auditor' },
 ];
 
+export const LIMITS: AppParts['limits'] = {
+  bodyBytes: 65_536,
+  callbackBytes: 16_384,
+  bodiesBytes: 1_048_576,
+  perMinute: 0,
+  certificateTimeMs: 8_000,
+};
+
 export interface Sent {
   readonly as?: string;
   readonly secret?: string;
@@ -166,7 +174,14 @@ export async function startApi(vary: Partial<AppParts> = {}) {
     metrics,
     clock,
     log,
-    limits: { bodyBytes: 65_536, callbackBytes: 16_384, perMinute: 0, certificateTimeMs: 8_000 },
+    trusted: () => false,
+    limits: {
+      bodyBytes: 65_536,
+      callbackBytes: 16_384,
+      bodiesBytes: 1_048_576,
+      perMinute: 0,
+      certificateTimeMs: 8_000,
+    },
     ready: async () => ({ ready: true, parts: { store: true } }),
     version: '0.0.0-test',
     ...vary,
@@ -255,6 +270,7 @@ export function metricsInto(requests: string[]): Metrics {
     breaker: nothing,
     certificate: nothing,
     messagesEnded: nothing,
+    refused: (status) => void requests.push(`refused ${status}`),
     http: (method, route, status) => void requests.push(`${method} ${route} ${status}`),
     render: async () => ({ contentType: 'text/plain; version=0.0.4', text: '# HELP up\n' }),
   };

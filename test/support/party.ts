@@ -68,6 +68,7 @@ export function metricsInto(told: string[]): Metrics {
     breaker: tell('breaker'),
     certificate: tell('certificate'),
     messagesEnded: (party: Party, count: number) => void told.push(`messagesEnded ${party} ${count}`),
+    refused: tell('refused'),
     http: tell('http'),
     render: async () => ({ contentType: 'text/plain', text: told.join('\n') }),
   };
