@@ -63,6 +63,16 @@ describe('settings', () => {
     assert.deepEqual(settings.parties, { tax: { baseUrl: 'http://127.0.0.1:1', terms: { concurrency: 2 } } });
   });
 
+  test('take the balancers in front from the environment, over those of the file', async () => {
+    const CONFIG = await file('proxies.yaml', 'http: {trustedProxies: ["10.0.0.1"], connections: 300}');
+    const env = { DATA_DIR: DATA_DIR(), CONFIG, TRUSTED_PROXIES: '172.30.0.0/24, 10.0.0.2' };
+    const { http } = await loadSettings(env);
+    assert.deepEqual([http.trustedProxies, http.connections], [['172.30.0.0/24', '10.0.0.2'], 300]);
+    assert.deepEqual(await mistakes({ CONFIG, TRUSTED_PROXIES: 'everybody' }), [
+      'http.trustedProxies[0]: expected an address or a CIDR range such as 10.0.0.0/24, got "everybody"',
+    ]);
+  });
+
   test('know the demo apps in the demo profile only', async () => {
     const keys = async (argv: string[], CONFIG = '') =>
       (await loadSettings({ DATA_DIR: DATA_DIR(), CONFIG }, argv)).apps.map(({ key, secrets }) => `${key} ${secrets}`);

@@ -33,6 +33,7 @@ Environment, all optional 环境变量（均可省略）:
   PORT       port to listen on (8080)                              监听端口
   HOST       address to listen on (127.0.0.1)                      监听地址
   ADMIN_PORT a port of its own for the metrics (none)              指标专用端口
+  TRUSTED_PROXIES  balancers in front, addresses or CIDR, with ,   前置代理的地址
   DATA_DIR   folder of the store (./data)                          数据目录
   DATABASE_URL  a PostgreSQL that nodes share, not DATA_DIR        PostgreSQL 地址
   AMQP_URL   a RabbitMQ, where there are several nodes             RabbitMQ 地址
@@ -49,6 +50,11 @@ type Env = { readonly [name: string]: string | undefined };
 const FROM_ENV = [
   { name: 'PORT', key: 'port', read: (text: string): Json => (/^\d+$/.test(text) ? Number(text) : text) },
   { name: 'ADMIN_PORT', key: 'adminPort', read: (text: string): Json => (/^\d+$/.test(text) ? Number(text) : text) },
+  {
+    name: 'TRUSTED_PROXIES',
+    key: 'http.trustedProxies',
+    read: (text: string): Json => text.split(',').map((one) => one.trim()),
+  },
   { name: 'HOST', key: 'host', read: (text: string): Json => text },
   { name: 'DATA_DIR', key: 'dataDir', read: (text: string): Json => text },
   { name: 'DATABASE_URL', key: 'databaseUrl', read: (text: string): Json => text },
@@ -80,7 +86,7 @@ export async function loadSettings(env: Env, argv: readonly string[] = []): Prom
   const written = [
     { folders: FOLDERS },
     env.CONFIG ? await settingsFile(env.CONFIG, mistakes) : {},
-    Object.fromEntries(set.map(({ key, value }) => [key, value])),
+    set.map(({ key, value }) => nested(key.split('.'), value)).reduce(laidOver, {}),
     argv.includes('--demo') ? { demo: true } : {},
   ].reduce<JsonObject>(laidOver, defaults);
   const origins = new Map(set.map(({ name, key }) => [key as string, name as string]));
@@ -158,6 +164,9 @@ async function settingsFile(file: string, mistakes: string[]): Promise<JsonObjec
 }
 
 const lineOf = (text: string, at: number): number => text.slice(0, at).split('\n').length;
+
+const nested = (keys: readonly string[], value: Json): JsonObject =>
+  keys.reduceRight<Json>((inside, key) => ({ [key]: inside }), value) as JsonObject;
 
 /** `over` wins, key by key; lists are replaced whole. */
 function laidOver(under: JsonObject, over: JsonObject): JsonObject {
