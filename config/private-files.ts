@@ -82,7 +82,7 @@ export async function closeToOthers(dataDir: string, log: Logger): Promise<void>
   if (closed.length > 0) log.warn('others could read files of DATA_DIR: they no longer can', told(closed));
   if (open.length > 0)
     log.warn(
-      'others can read DATA_DIR, and it is not for this process to change that: see docs/operations.md',
+      'others can read DATA_DIR, and it is not for this process to change that: see docs/deployment.md',
       told(open),
     );
 }

@@ -573,8 +573,8 @@ function older(role: string, at: string | undefined, needed: string): NotOpened 
       ? ['存储中还没有任何结构', 'the store has no schema yet']
       : [`存储的结构只到 ${at}`, `the store's schema is at ${at}`];
   return new NotOpened(
-    `${zh}，本程序需要 ${needed}，而数据库角色 ${role} 无权修改结构：请以属主的地址运行 npm run migrate，见 docs/operations.zh.md / ` +
-      `${en}, this program needs ${needed}, and the database role ${role} may not change it: run npm run migrate with its owner's address, see docs/operations.md`,
+    `${zh}，本程序需要 ${needed}，而数据库角色 ${role} 无权修改结构：请以属主的地址运行 npm run migrate，见 docs/deployment.zh.md / ` +
+      `${en}, this program needs ${needed}, and the database role ${role} may not change it: run npm run migrate with its owner's address, see docs/deployment.md`,
   );
 }
 
@@ -602,7 +602,7 @@ async function applied(db: Kysely<Tables>): Promise<readonly string[]> {
 /** The schema is there, and the connected role may not use it. */
 export function withoutRights(role: string, missing: readonly string[]): NotOpened {
   return new NotOpened(
-    `数据库角色 ${role} 缺少权限（${missing.join('、')}）：请以属主的地址运行 npm run migrate，见 docs/operations.zh.md / ` +
-      `the database role ${role} lacks rights (${missing.join(', ')}): run npm run migrate with the owner's address, see docs/operations.md`,
+    `数据库角色 ${role} 缺少权限（${missing.join('、')}）：请以属主的地址运行 npm run migrate，见 docs/deployment.zh.md / ` +
+      `the database role ${role} lacks rights (${missing.join(', ')}): run npm run migrate with the owner's address, see docs/deployment.md`,
   );
 }

@@ -40,6 +40,8 @@ const TABLES = Object.keys(RIGHTS) as (keyof Tables)[];
 const MIGRATION = 'kysely_migration';
 /** What nobody but the owner may change. */
 const RECORDS = ['ledger', 'ledger_anchor', 'events', 'handed_out'] as const satisfies readonly (keyof Tables)[];
+/** Any number that nobody else locks by. */
+const RIGHTS_LOCK = 7_719_031_644_005;
 const DELETION = 'delete_ledger_rows';
 
 /** A role's standing in the schema that a connection works in. */
@@ -123,6 +125,8 @@ function partsOf(right: string): { readonly right: string; readonly column: stri
 
 /** By whoever owns the tables: gives a role what a gateway needs, and takes from it, and from everybody, whatever else there was. */
 export async function grantRights(tx: Transaction<Tables>, role: string): Promise<void> {
+  // Two at once would stand in each other's way in the catalogue.
+  await sql`select pg_advisory_xact_lock(${sql.lit(RIGHTS_LOCK)}::bigint)`.execute(tx);
   const to = sql.id(role);
   const all = sql.join([...TABLES, MIGRATION].map((table) => sql.id(table)));
   await sql`revoke all on table ${all} from public, ${to}`.execute(tx);

@@ -240,6 +240,31 @@ describe('npm run migrate under the owner, and the gateway under a role of its o
     assert.match((await migrated(t, roles)).out, /could still rewrite the ledger \(superuser\)/);
   });
 
+  test('a database that one role had goes over to two, as docs/deployment.md says', async (t) => {
+    const roles = await ground(t);
+    const [owner, gateway] = [roles.gatewayRole.replace(/gateway$/, 'owner'), roles.gatewayRole];
+    await roles.admin(`alter database ${new URL(roles.ownerUrl).pathname.slice(1)} owner to ${gateway}`);
+    const before = await opened(t, roles.gatewayUrl);
+    await before.store.write([ledgerEntry('d1', { at: Date.now() })]);
+    await roles.admin(`reassign owned by ${gateway} to ${owner}`);
+    await roles.admin(`alter role ${gateway} nosuperuser nocreatedb nocreaterole`);
+    const { code, out, told } = await migrated(t, roles);
+    assert.equal(code, 0, told);
+    assert.doesNotMatch(out, /warning/);
+    const after = await opened(t, roles.gatewayUrl);
+    assert.deepEqual(after.warnings(), []);
+    // The node that was running goes on with the rights it has now.
+    await before.store.write([ledgerEntry('d2', { at: Date.now() })]);
+    assert.deepEqual(await after.store.check(), { rows: 2, brokenAt: null });
+  });
+
+  test('two that migrate at once do it once, and both give the rights', async (t) => {
+    const roles = await ground(t);
+    const both = await Promise.all([migrated(t, roles), migrated(t, roles), migrated(t, roles)]);
+    for (const { code, told } of both) assert.equal(code, 0, told);
+    await opened(t, roles.gatewayUrl);
+  });
+
   test('a gateway whose role may not migrate says what to run: over nothing, over an older schema, without its rights', async (t) => {
     const roles = await ground(t);
     await refused(
