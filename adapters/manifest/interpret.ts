@@ -11,6 +11,7 @@ import type {
 import { type Problem, Unfit } from '../../contracts/ports/contract.ts';
 import type { ContractName, Json, JsonObject, Millis } from '../../contracts/ports/envelope.ts';
 import type { Logger } from '../../contracts/ports/logger.ts';
+import { baseProblems } from './address.ts';
 import { takePush } from './callback.ts';
 import { Caller } from './caller.ts';
 import type { PartyLimits } from './limits.ts';
@@ -51,6 +52,7 @@ function deployed(
   const { attempts, ...ownTerms } = over as TermsAsWritten;
   const terms = { ...manifest.terms, ...ownTerms };
   const problems: Problem[] = [...check(object ? own : given)];
+  if (problems.length === 0 && manifest.wire.kind === 'http') problems.push(...baseProblems(own.baseUrl));
   const termed = termsProblems(over);
   problems.push(...termed.map((problem) => ({ ...problem, pointer: `/terms${problem.pointer}` })));
   if (termed.length === 0 && !terms.idempotent) problems.push(...cannotBeAsked(manifest));
