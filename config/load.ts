@@ -28,6 +28,7 @@ export const HELP = `Onewindow 一窗总线
   npm start -- --demo      serves, with demo apps and departments  演示模式
   npm start -- --check     checks all configuration, serves not    只检查配置
   npm start -- --help      tells this                              显示本说明
+  npm run migrate          brings the store up, as its owner       以属主身份升级存储
 
 Environment, all optional 环境变量（均可省略）:
   PORT       port to listen on (8080)                              监听端口

@@ -47,6 +47,7 @@ describe('config/nginx.conf, as it is shipped, in front of a node', { skip: awai
   let nginx: ChildProcess;
   let folder: string;
   let port: number;
+  let said: Promise<string>;
 
   before(async () => {
     await once(node.listen(0, '127.0.0.1'), 'listening');
@@ -62,8 +63,9 @@ describe('config/nginx.conf, as it is shipped, in front of a node', { skip: awai
       .replace('/dev/stdout', path.join(folder, 'access.log'));
     await writeFile(path.join(folder, 'nginx.conf'), conf);
     nginx = spawn(NGINX, ['-c', path.join(folder, 'nginx.conf'), '-g', 'daemon off;'], {
-      stdio: ['ignore', 'ignore', 'inherit'],
+      stdio: ['ignore', 'ignore', 'pipe'],
     });
+    said = text(nginx.stderr as NodeJS.ReadableStream);
     process.once('exit', () => nginx.kill('SIGKILL'));
     await until(async () => (await asked('/')).status === 200 || undefined, 20_000, 'nginx');
   });
@@ -163,11 +165,17 @@ describe('config/nginx.conf, as it is shipped, in front of a node', { skip: awai
     await until(async () => (await asked('/v1/items')).status === 200 || undefined, 10_000, 'a free place');
   });
 
-  test('its log has no query, in which people may stand', async () => {
+  test('its logs have no query, in which people may stand', async () => {
     await asked('/v1/cases?applicant=geheim');
+    // What is refused is what most is written of.
+    assert.equal(
+      (await asked('/v1/cases?applicant=geheim', {}, Buffer.alloc(4 * defaults.limits.bodyBytes))).status,
+      413,
+    );
     await stopped();
     const log = await readFile(path.join(folder, 'access.log'), 'utf8');
     assert.match(log, /"GET \/v1\/cases" 200/);
     assert.doesNotMatch(log, /geheim/);
+    assert.doesNotMatch(await said, /geheim/);
   });
 });
