@@ -71,14 +71,16 @@ export async function takePush(
   }
 
   /** The same bytes are the same push, whatever else comes with them: signed once, it says its word once. */
-  async function nameOf(done: Done): Promise<Pick<Message, 'at' | 'dedupe'>> {
-    const digest = createHash('sha256').update(body).digest('hex');
-    return named(callback, done, caller.meanings, { at: caller.line.clock.now(), dedupe: digest });
+  function digest(): string {
+    return createHash('sha256').update(body).digest('hex');
   }
 
   async function tellChanges(done: Done, input: object): Promise<void> {
     const changes = changesOf(await made(() => expected(callback.changed)(input, caller.line.functions)));
-    const { dedupe } = await nameOf(done);
+    const { dedupe } = await named({ at: undefined, dedupe: callback.dedupe }, done, caller.meanings, {
+      at: 0,
+      dedupe: digest(),
+    });
     for (const [at, change] of changes.entries()) await inbox.changed(change, at === 0 ? dedupe : `${dedupe}#${at}`);
   }
 
@@ -87,7 +89,8 @@ export async function takePush(
     const answer = await caller.meanings.answer(callback.answer, done);
     if (answer === undefined) return;
     const about = aboutOf(await made(() => expected(callback.about)(input, caller.line.functions)));
-    await inbox.accept({ from: party, about, ...(await nameOf(done)), answer });
+    const otherwise = { at: caller.line.clock.now(), dedupe: digest() };
+    await inbox.accept({ from: party, about, ...(await named(callback, done, caller.meanings, otherwise)), answer });
   }
 }
 
