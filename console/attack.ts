@@ -4,6 +4,7 @@
  */
 import { parseArgs, styleText } from 'node:util';
 import { ATTACKS } from './attack/attacks.ts';
+import { ON_THE_BROKER } from './attack/broker.ts';
 import { fuzz } from './attack/fuzz.ts';
 import { Target } from './attack/target.ts';
 
@@ -11,6 +12,7 @@ const HELP = `npm run attack                          attacks a gateway of its o
 npm run attack -- --requests 100000     so many fuzzed requests (3,000)     模糊请求数
 npm run attack -- --seed 7              the same requests again (1)         随机种子
 npm run attack -- --only half-sent      only attacks with these words       只做名称含该词者
+AMQP_URL=amqp://… npm run attack         the broker too                      连同消息代理
 npm run attack -- --max-stall 250       longest stall allowed, ms (none)    允许的最长停顿（毫秒）`;
 
 const { values } = parseArgs({
@@ -39,7 +41,7 @@ const target = await Target.start();
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.once(signal, () => void target.stop().finally(() => process.exit(1)));
 try {
-  for (const attack of ATTACKS.filter(({ en }) => en.includes(values.only))) {
+  for (const attack of [...ATTACKS, ON_THE_BROKER].filter(({ en }) => en.includes(values.only))) {
     try {
       verdict(true, attack.zh, attack.en, await attack.run(target));
     } catch (error) {

@@ -18,7 +18,7 @@ import { SchemaError } from '../contracts/compile.ts';
 import { readContracts } from '../contracts/load.ts';
 import type { Adapter, Connected, PartyMeans } from '../contracts/ports/adapter.ts';
 import type { Bus } from '../contracts/ports/bus.ts';
-import type { Stale } from '../contracts/ports/certificate.ts';
+import { type Stale, staleOf } from '../contracts/ports/certificate.ts';
 import { type Clock, wallClock } from '../contracts/ports/clock.ts';
 import { type BodyNormaliser, type Contracts, type PublishedContract, Unfit } from '../contracts/ports/contract.ts';
 import type { Coordination } from '../contracts/ports/coordination.ts';
@@ -32,6 +32,7 @@ import { BrokerRefused } from './bus/connection.ts';
 import { EventRelay } from './bus/event-relay.ts';
 import { inProcessBus } from './bus/in-process.ts';
 import { rabbitBus } from './bus/rabbitmq.ts';
+import { signedNews } from './bus/signed-news.ts';
 import { makeDocuments } from './certificates/documents/hand-out.ts';
 import { sealKeyOf } from './certificates/documents/seal-key.ts';
 import { hashingHolders } from './certificates/holder-hash.ts';
@@ -183,11 +184,26 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
   });
   await store.keepItemVersions(current.definitions, clock.now());
   await catalogue.prepare();
+  const metrics = makeMetrics({
+    clock,
+    lanes: () => store.lanes(),
+    items: () => new Set(catalogue.list().map(({ code }) => code)),
+  });
+  const news = store.news && signedNews({ carrier: store.news, key: settings.holderHashKey, clock, log });
+  closeLater('news', () => news?.close());
   const broker =
     settings.amqpUrl === undefined
       ? undefined
-      : await rabbitBus({ url: settings.amqpUrl, prefix: settings.bus.prefix, clock, log });
-  const inner = broker ?? inProcessBus({ beyond: store.news });
+      : await rabbitBus({
+          url: settings.amqpUrl,
+          prefix: settings.bus.prefix,
+          clock,
+          log,
+          begin: (name) => store.begin(name),
+          news,
+          ignored: (lane, why) => metrics.ignored(lane, why),
+        });
+  const inner = broker ?? inProcessBus({ beyond: news });
   let bus: Bus = inner;
   closeLater('bus', () => bus.close());
   bus = means.aroundBus?.(inner) ?? inner;
@@ -208,12 +224,6 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
     bus
       .announce({ kind: 'certificateChanged', body: { ...stale } })
       .catch((error: unknown) => log.warn('other nodes could not be told of a changed certificate', { error }));
-  const metrics = makeMetrics({
-    clock,
-    lanes: () => store.lanes(),
-    items: () => new Set(catalogue.list().map(({ code }) => code)),
-  });
-
   const routing = makeRouting({
     catalogue,
     contracts,
@@ -226,6 +236,7 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
   delivery = makeDelivery({
     store,
     bus,
+    leasesToBegin: broker !== undefined,
     routing,
     contracts,
     clock,
@@ -258,7 +269,8 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
   });
   closeLater('certificates', () => certificates.close());
   bus.hear(({ kind, body }) => {
-    if (kind === 'certificateChanged') certificates.forget(body as Stale);
+    const stale = kind === 'certificateChanged' ? staleOf(body) : undefined;
+    if (stale !== undefined) certificates.forget(stale);
   });
   const intake = makeIntake({
     catalogue,

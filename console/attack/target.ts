@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomInt } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { type Agent, type ClientRequest, request as httpRequest } from 'node:http';
 import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -49,9 +49,12 @@ export class Target {
     this.operator = new Client(this.url, demoApp('operator-demo'));
   }
 
-  static async start(): Promise<Target> {
+  /** On the embedded engines, or with a broker. @param settings over those of the demo */
+  static async start({ amqpUrl, settings = {} }: { amqpUrl?: string; settings?: object } = {}): Promise<Target> {
     const target = new Target(await mkdtemp(path.join(tmpdir(), 'onewindow-attack-')), await freePort());
-    target.#run();
+    const file = path.join(target.#folder, 'settings.json');
+    await writeFile(file, JSON.stringify(settings));
+    target.#run({ CONFIG: file, ...(amqpUrl === undefined ? {} : { AMQP_URL: amqpUrl }) });
     const end = Date.now() + START_MS;
     while (!(await target.alive())) {
       if (target.#child?.exitCode !== null || Date.now() > end) {
@@ -179,12 +182,12 @@ export class Target {
     await rm(this.#folder, { recursive: true, force: true });
   }
 
-  #run(): void {
+  #run(own: { readonly [name: string]: string }): void {
     const env = { ...process.env, PORT: String(this.port), DATA_DIR: this.dataDir, LOG_LEVEL: 'debug' };
     for (const name of ['DATABASE_URL', 'AMQP_URL', 'CONFIG', 'HOST', 'ADMIN_PORT']) Reflect.deleteProperty(env, name);
     const child = spawn(process.execPath, ['gateway/main.ts', '--demo'], {
       cwd: root,
-      env,
+      env: { ...env, ...own },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     child.stdout.on('data', (chunk: Buffer) => this.#lines.push(chunk.toString()));

@@ -431,8 +431,15 @@ export function migrations(dialect: StoreDialect): Record<string, Migration> {
       },
     },
 
+    // A column that may be empty: a lease of a program that does not write it is one under which something may have been sent.
+    '016-begun-leases': {
+      async up(db: Kysely<unknown>) {
+        await db.schema.alterTable('envelopes').addColumn('unbegun_fence', integer).execute();
+      },
+    },
+
     // Columns that programs of before need not know: they go on beside this one, and delete old rows of the ledger themselves as long as they own it.
-    '016-roles': {
+    '017-roles': {
       async up(db: Kysely<unknown>) {
         const anchor = db.schema.alterTable('ledger_anchor');
         await anchor.addColumn('kept_days', 'integer', (c) => c.notNull().defaultTo(KEPT_DAYS)).execute();

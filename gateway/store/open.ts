@@ -6,6 +6,7 @@ import type { Logger } from '../../contracts/ports/logger.ts';
 import { type News, newsOf } from '../../contracts/ports/news.ts';
 import type { Publicly } from '../../contracts/ports/public-event.ts';
 import type { Committed, Store } from '../../contracts/ports/store.ts';
+import { makeBegin } from './begin.ts';
 import { CaseChanges } from './case-changes.ts';
 import { makeCaseBook } from './casebook.ts';
 import { makeCases } from './cases.ts';
@@ -127,6 +128,7 @@ export async function storeOver(
     ...makeCollected(parts, unmatched),
     ...makeMessageEnds(parts, unmatched),
     ...makeLease(parts),
+    ...makeBegin(parts),
     ...makeOutcomes(parts),
     ...makeDesk(parts),
     ...makeReads(parts),

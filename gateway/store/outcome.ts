@@ -8,7 +8,7 @@ import type { StoreParts } from './parts.ts';
 import { prepared } from './prepared.ts';
 import { changed, type EnvelopeRow, ended, envelopeOf, mayNotBeSent, OPEN } from './rows.ts';
 
-type Outcomes = Omit<DeliveryStore, 'lease' | 'due' | 'endMessages' | 'forgetSeen'>;
+type Outcomes = Omit<DeliveryStore, 'lease' | 'begin' | 'due' | 'endMessages' | 'forgetSeen'>;
 
 /** A lane's last delivery is written this often at most: one hot row for all would cost more than it tells. */
 const LAST_DELIVERED_MS = 1_000;

@@ -86,6 +86,8 @@ export interface Tables {
     doubted_at: number | null;
     /** The fence under which that was written down; another than `fence`, or null: by a program that knows neither, or somebody has it now. */
     doubted_fence: number | null;
+    /** The fence of a lease under which nobody has begun to send; another than `fence`, or null: somebody may have. */
+    unbegun_fence: number | null;
     /** Begin of the first lease under which it may have been sent. */
     first_sent_at: number | null;
     fault: string | null;
