@@ -1,6 +1,7 @@
 import { isIP } from 'node:net';
 import { compileSchema } from '../contracts/compile.ts';
 import { countOf } from '../contracts/count.ts';
+import { linearPattern } from '../contracts/linear-pattern.ts';
 import type { Json, JsonObject } from '../contracts/ports/envelope.ts';
 import { repeatedSecrets } from './app-secrets.ts';
 import schema from './settings.schema.json' with { type: 'json' };
@@ -89,7 +90,7 @@ function appMistakes(apps: readonly AppAsWritten[]): readonly string[] {
   return [...mistakes, ...repeatedSecrets(apps)];
 }
 
-const PARTY = new RegExp(schema.$defs.party.pattern);
+const PARTY = linearPattern(schema.$defs.party.pattern);
 
 function partyMistakes(parties: Json | undefined): readonly string[] {
   return Object.keys(parties ?? {})

@@ -53,7 +53,8 @@ function chapter(number: number, zh: string, en: string): void {
 /** Readable in 100 columns: what is longer goes on in the next line, under its own beginning. */
 function tell(text: string, indent = 3): void {
   let line = ' '.repeat(indent);
-  for (const word of text.split(/(?<= )/)) {
+  const words = text.split(' ');
+  for (const word of words.map((one, at) => (at < words.length - 1 ? `${one} ` : one))) {
     if (columns(line + word.trimEnd()) > WIDTH && line.trim() !== '') {
       console.log(line.trimEnd());
       line = ' '.repeat(indent + 2);

@@ -242,10 +242,12 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
     clock,
     log,
     metrics,
-    async changed(by, change) {
+    async changed(by, change, push) {
+      const name = { party: by, dedupe: push };
+      if (await store.changeKnown(name)) return;
       await certificates.changed([change]);
       const event = publicEvents?.ofChange(by, change);
-      if (event !== undefined) await store.tell([event]);
+      await store.changeTold(name, event === undefined ? [] : [event]);
     },
     settings: settings.delivery,
   });

@@ -104,19 +104,20 @@ function theirs<T>(code: string, zh: string, en: string, run: () => T): T {
 
 /** Moves the decimal point of a decimal text to the right (`places` > 0) or left, without going through a float. */
 function shifted(text: string, places: number): string {
-  const match = /^(-?)0*(\d*)(?:\.(\d+))?$/.exec(text.trim());
+  const match = /^(-?)(\d*)(?:\.(\d+))?$/.exec(text.trim());
   if (match === null)
     throw new Fault('malformed', {
       ours: true,
       maybeArrived: false,
       reason: { code: 'amount', zh: '金额格式有误', en: 'this is no amount' },
     });
-  const [, sign = '', whole = '', fraction = ''] = match;
+  const [, sign = '', written = '', fraction = ''] = match;
+  const whole = written.replace(/^0+/, '');
   const digits = whole + fraction;
   const point = whole.length + places;
   const padded = point <= 0 ? '0'.repeat(1 - point) + digits : digits.padEnd(point, '0');
   const at = Math.max(1, point);
-  const left = padded.slice(0, at).replace(/^0+(?=\d)/, '') || '0';
+  const left = padded.slice(0, at).replace(/^0+/, '') || '0';
   const right = padded.slice(at);
   if (places > 0 && /[1-9]/.test(right))
     throw new Fault('malformed', {
