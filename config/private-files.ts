@@ -1,4 +1,4 @@
-import { closeSync, mkdirSync, openSync } from 'node:fs';
+import { closeSync, type Dirent, mkdirSync, openSync } from 'node:fs';
 import { chmod, lstat, readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { Logger } from '../contracts/ports/logger.ts';
@@ -43,7 +43,7 @@ export async function closeToOthers(dataDir: string, log: Logger): Promise<void>
   if (own === undefined) return;
   const closed: string[] = [];
   const open: string[] = [];
-  const entries = await readdir(dataDir, { withFileTypes: true });
+  const entries = await entriesOf(dataDir);
   const close = async (name: string): Promise<void> => {
     const place = path.join(dataDir, name);
     try {
@@ -65,12 +65,12 @@ export async function closeToOthers(dataDir: string, log: Logger): Promise<void>
     if (entry.isFile() && OWN_NAMES.test(entry.name)) await close(entry.name);
     if (!entry.isDirectory() || !OWN_FOLDERS.includes(entry.name)) continue;
     await close(entry.name);
-    for (const below of await readdir(path.join(dataDir, entry.name), { withFileTypes: true, recursive: true }))
+    for (const below of await entriesOf(path.join(dataDir, entry.name), true))
       if (below.isFile() || below.isDirectory())
         await close(path.relative(dataDir, path.join(below.parentPath, below.name)));
   }
-  const folder = await stat(dataDir);
-  if ((folder.mode & OF_OTHERS) !== 0) {
+  const folder = await stat(dataDir).catch(() => undefined);
+  if (folder !== undefined && (folder.mode & OF_OTHERS) !== 0) {
     if ((folder.mode & STICKY) === 0 && !(await isShared(dataDir, entries, own))) await close('.');
     else open.push('.');
   }
@@ -86,6 +86,13 @@ export async function closeToOthers(dataDir: string, log: Logger): Promise<void>
       told(open),
     );
 }
+
+/** Nothing where it cannot be read: whoever needs it says so later, with the reason; or is away, as a folder of another process while it ends. */
+const entriesOf = (folder: string, recursive = false): Promise<Dirent[]> =>
+  readdir(folder, { withFileTypes: true, recursive }).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT' || error.code === 'EACCES') return [];
+    throw error;
+  });
 
 /** Whether somebody else has things in it, or may look for things in it: to close it would take them away. */
 async function isShared(

@@ -274,10 +274,7 @@ describe('npm run migrate under the owner, and the gateway under a role of its o
     assert.equal((await migrated(t, roles)).code, 0);
     const owner = await connected(t, roles.ownerUrl);
     await owner.query("delete from kysely_migration where name = '017-roles'");
-    await refused(
-      roles.gatewayUrl,
-      /的结构只到 016-begun-leases.*the store's schema is at 016-begun-leases/,
-    );
+    await refused(roles.gatewayUrl, /的结构只到 016-begun-leases.*the store's schema is at 016-begun-leases/);
     await owner.query("insert into kysely_migration (name, timestamp) values ('017-roles', '')");
     await owner.query(`revoke insert on ledger from ${roles.gatewayRole}`);
     await refused(
