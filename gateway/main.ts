@@ -27,6 +27,7 @@ import type { CertificateTypes } from '../contracts/ports/item.ts';
 import { type Logger, silent } from '../contracts/ports/logger.ts';
 import type { OnceValues } from '../contracts/ports/once-values.ts';
 import { EVERY_LANE, PUBLIC_EVENTS, type Store } from '../contracts/ports/store.ts';
+import { TlsFilesError, type TlsFilesParts, WatchedTlsFiles } from '../contracts/tls-files.ts';
 import { within } from '../contracts/within.ts';
 import { BrokerRefused } from './bus/connection.ts';
 import { EventRelay } from './bus/event-relay.ts';
@@ -108,6 +109,8 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
       field,
     });
 
+  const tlsFiles = serverTls(settings.tls, { place: 'tls', clock, log });
+  if (tlsFiles !== undefined) closeLater('certificate files', () => tlsFiles.close());
   const hashOf = hashingHolders(settings.holderHashKey);
   // Settings are judged before anything is opened; the parties are called, and ask the store, only after that.
   const shared: Pick<Coordination, 'claim' | 'unclaim' | 'keep' | 'kept' | 'reserve'> & OnceValues = {
@@ -367,7 +370,9 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
     unconnected.delete(each.facts.party);
   }
   const { host, port, adminPort, http } = settings;
-  const listener = { host, clock, log, limits: http, trusted };
+  const tls =
+    tlsFiles && ({ files: tlsFiles, clientCertificate: settings.tls?.clientCertificate ?? 'required' } as const);
+  const listener = { host, clock, log, limits: http, trusted, ...(tls && { tls }) };
   if (adminPort !== undefined) {
     const admin = await listen(makeAdminApp(parts), { ...listener, port: adminPort, setting: 'ADMIN_PORT' });
     closeLater('admin server', () => admin.stop(settings.delivery.stopMs));
@@ -396,6 +401,16 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
       return stopped;
     },
   };
+}
+
+/** @throws SettingsError with every mistake of the files */
+function serverTls(tls: Settings['tls'], parts: TlsFilesParts): WatchedTlsFiles | undefined {
+  if (tls === undefined) return undefined;
+  try {
+    return new WatchedTlsFiles({ cert: tls.cert, key: tls.key, ca: tls.clientCa }, parts);
+  } catch (error) {
+    throw error instanceof TlsFilesError ? new SettingsError(error.mistakes) : error;
+  }
 }
 
 /** Mistakes of several kinds of files at once, one line each: file, place, what is wrong. */
@@ -512,6 +527,7 @@ function connect(
 async function check(settings: Settings): Promise<string> {
   const { connected, current } = await configured(settings, { clock: wallClock, log: silent });
   await Promise.all(connected.map(({ adapter }) => adapter.close()));
+  serverTls(settings.tls, { place: 'tls', clock: wallClock, log: silent })?.close();
   const [items, parties] = [current.list().length, connected.length];
   return `事项 ${items} 个、已配置部门 ${parties} 个，配置无误 / ${items} items, ${parties} parties: all is well`;
 }

@@ -1,10 +1,11 @@
 import { createServer as createHttpServer, type RequestListener, type Server, STATUS_CODES } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
-import type { SecureContextOptions, TlsOptions } from 'node:tls';
+import type { SecureContextOptions, TLSSocket } from 'node:tls';
 import type { Clock } from '../../contracts/ports/clock.ts';
 import { Unfit } from '../../contracts/ports/contract.ts';
 import type { Logger } from '../../contracts/ports/logger.ts';
+import type { TlsContents, WatchedTlsFiles } from '../../contracts/tls-files.ts';
 import type { IsTrusted } from './address.ts';
 import { type ConnectionLimits, Connections } from './connections.ts';
 import { problemDetails } from './problems.ts';
@@ -33,11 +34,12 @@ export interface ServerLimits extends ConnectionLimits {
   readonly requestMs: number;
 }
 
-/** Certificate and key of a server, and who may change them while it runs. */
+/** HTTPS. */
 export interface ServerTls {
-  readonly options: TlsOptions;
-  /** Calls back with what has come in place of the options' certificate and key; the function that is returned ends that. */
-  onChange(changed: (options: SecureContextOptions) => void): () => void;
+  /** Certificate, key, and those who may issue certificates of callers; none of those: callers are asked for none. */
+  readonly files: Pick<WatchedTlsFiles, 'contents' | 'onChange'>;
+  /** Where callers are asked for a certificate: whether one without is let in. One that is shown and not right never is. */
+  readonly clientCertificate: 'required' | 'optional';
 }
 
 export interface ListenParts {
@@ -65,6 +67,13 @@ export class NotListening extends Error {
   override readonly name = 'NotListening';
 }
 
+const contextOf = ({ cert, key, ca }: TlsContents): SecureContextOptions => ({
+  minVersion: 'TLSv1.2',
+  ...(cert === undefined ? {} : { cert }),
+  ...(key === undefined ? {} : { key }),
+  ...(ca === undefined ? {} : { ca }),
+});
+
 /** `port` 0: any free one. @throws NotListening when the address is taken, not ours, or not allowed */
 export async function listen(
   app: RequestListener,
@@ -85,9 +94,10 @@ export async function listen(
       ? createHttpServer(options)
       : createHttpsServer({
           ...options,
-          minVersion: 'TLSv1.2',
+          ...contextOf(tls.files.contents),
           handshakeTimeout: BOUNDS.handshakeTimeout,
-          ...tls.options,
+          requestCert: tls.files.contents.ca !== undefined,
+          rejectUnauthorized: tls.clientCertificate === 'required',
         });
   server.timeout = BOUNDS.timeout;
   server.maxHeadersCount = BOUNDS.maxHeadersCount;
@@ -108,9 +118,14 @@ export async function listen(
   // What is expected is judged with everything else of a request; leave to send is given where the body is read.
   server.on('checkContinue', serve);
   server.on('checkExpectation', serve);
-  const stopReloading = tls?.onChange((changed) =>
-    (server as ReturnType<typeof createHttpsServer>).setSecureContext(changed),
+  const stopReloading = tls?.files.onChange((contents) =>
+    (server as ReturnType<typeof createHttpsServer>).setSecureContext(contextOf(contents)),
   );
+  server.on('secureConnection', (socket: TLSSocket) => {
+    // Where none is required the handshake lets every certificate through.
+    if (!socket.authorized && tls?.files.contents.ca !== undefined && socket.getPeerX509Certificate() !== undefined)
+      socket.destroy();
+  });
 
   await new Promise<void>((resolve, reject) => {
     const failed = (error: NodeJS.ErrnoException) => {
