@@ -1,6 +1,6 @@
 import type { Json, JsonObject } from '../../contracts/ports/envelope.ts';
-import type { Callback, Manifest, ManifestAsWritten } from './manifest.ts';
-import { isAmong, namesUsed } from './names-used.ts';
+import type { Manifest, ManifestAsWritten } from './manifest.ts';
+import { isAmong, type NamesUsed, namesUsed } from './names-used.ts';
 
 type CallbackAsWritten = NonNullable<NonNullable<ManifestAsWritten['operations']['collect']>['callback']>;
 
@@ -19,7 +19,7 @@ export function pushMistakes(
       'verify',
       'uses no setting: a push is proved by a key that only the party has（验签未使用任何配置项）',
     ]);
-  else if (!proof.text && !proof.reply && proof.request.length === 0)
+  else if (!proof.text && proof.reply.length === 0 && proof.request.length === 0)
     mistakes.push([
       'verify',
       'looks at nothing of the push: whoever sends one would be believed（验签未使用推送内容）',
@@ -36,14 +36,28 @@ export function pushMistakes(
   return mistakes;
 }
 
-/** A push that nobody signed, as a verification sees it. */
-const UNSIGNED = {
-  now: 0,
-  text: 'x',
-  reply: {},
-  replies: {},
-  request: { method: 'POST', path: '/', headers: {}, query: {}, bytes: Buffer.from('x') },
-};
+/** Pushes that nobody signed, as a verification sees them: with nothing where it looks for a signature, and with something. */
+function unsigned({ request, reply }: NamesUsed): readonly object[] {
+  const given = { method: 'POST', path: '/', headers: {}, query: {}, bytes: Buffer.from('x') };
+  return [
+    { now: 0, text: 'x', replies: {}, reply: {}, request: given },
+    { now: 0, text: 'x', replies: {}, reply: filled({}, reply), request: filled(given, request) },
+  ];
+}
+
+/** With a text at the end of each path at which there is nothing. */
+function filled(value: object, paths: readonly (readonly string[])[]): object {
+  const whole = structuredClone(value) as Record<string, unknown>;
+  for (const path of paths) {
+    let at = whole;
+    for (const [depth, step] of path.entries()) {
+      at[step] ??= depth === path.length - 1 ? 'x' : {};
+      if (typeof at[step] !== 'object' || at[step] === null) break;
+      at = at[step] as Record<string, unknown>;
+    }
+  }
+  return whole;
+}
 
 /**
  * Whether a verification takes a push that has no signature, under any of the settings that a deployment may give: then it verifies nothing.
@@ -55,7 +69,8 @@ export async function acceptsUnsigned({
 }: Pick<Manifest, 'callback' | 'settings'>): Promise<boolean> {
   if (callback === undefined) return false;
   for (const given of settingsToTry(settings))
-    if ((await callback.verify({ ...UNSIGNED, settings: given }).catch(() => false)) === true) return true;
+    for (const push of unsigned(callback.proof))
+      if ((await callback.verify({ ...push, settings: given }).catch(() => false)) === true) return true;
   return false;
 }
 
@@ -83,7 +98,7 @@ export function blankKeys(
   { settings: schema, callback }: Pick<Manifest, 'settings' | 'callback'>,
   settings: JsonObject,
 ): readonly { readonly path: readonly string[]; readonly verifies: boolean }[] {
-  const keys = (callback satisfies Callback | undefined)?.keys.filter((path) => path.length > 0) ?? [];
+  const keys = callback?.proof.settings.filter((path) => path.length > 0) ?? [];
   const empty = keys.filter((path) => isBlank(valueAt(settings, path))).map((path) => ({ path, verifies: true }));
   const secrets = secretsOf(schema).filter((path) => {
     const value = valueAt(settings, path);

@@ -11,6 +11,7 @@ import { changesOf } from './certificate.ts';
 import type { Callback, Said } from './manifest.ts';
 import { type Done, objectOf } from './meaning.ts';
 import { named } from './named.ts';
+import { isAmong } from './names-used.ts';
 
 /** Bytes of a push that are read before it is proved to be the party's, where its manifest verifies what was read. */
 const UNPROVED_BYTES = 65_536;
@@ -42,7 +43,7 @@ export async function takePush(
     };
     seen = unread;
     const read = () => readBody(callback.read, body, base, caller.line);
-    const before = callback.verifiesReply ? await read() : undefined;
+    const before = verifiesReply(callback) ? await read() : undefined;
     const verification = before === undefined ? unread : { ...unread, reply: before.reply };
     if ((await made(() => callback.verify(verification, caller.line.functions))) !== true) {
       call.log.warn('callback not verified', { party });
@@ -52,7 +53,8 @@ export async function takePush(
     const { reply, root } = before ?? (await read());
     const input = { ...unread, reply };
     seen = input;
-    const contentType = headers['content-type'] ?? '';
+    // What nobody proved decides nothing.
+    const contentType = isAmong(CONTENT_TYPE, callback.proof.request) ? (headers['content-type'] ?? '') : '';
     const rule = classify(callback.rules, { status: 200, contentType, root, reply });
     if (rule === undefined) throw unfit('unclassified', '推送内容不符合任何已知规则', 'the push fits no rule');
     const done: Done = { as: rule.as, rule, reply, retryAfterMs: undefined, write: false, input, functions };
@@ -69,14 +71,16 @@ export async function takePush(
   }
 
   /** The same bytes are the same push, whatever else comes with them: signed once, it says its word once. */
-  async function nameOf(done: Done): Promise<Pick<Message, 'at' | 'dedupe'>> {
-    const digest = createHash('sha256').update(body).digest('hex');
-    return named(callback, done, caller.meanings, { at: caller.line.clock.now(), dedupe: digest });
+  function digest(): string {
+    return createHash('sha256').update(body).digest('hex');
   }
 
   async function tellChanges(done: Done, input: object): Promise<void> {
     const changes = changesOf(await made(() => expected(callback.changed)(input, caller.line.functions)));
-    const { dedupe } = await nameOf(done);
+    const { dedupe } = await named({ at: undefined, dedupe: callback.dedupe }, done, caller.meanings, {
+      at: 0,
+      dedupe: digest(),
+    });
     for (const [at, change] of changes.entries()) await inbox.changed(change, at === 0 ? dedupe : `${dedupe}#${at}`);
   }
 
@@ -85,12 +89,17 @@ export async function takePush(
     const answer = await caller.meanings.answer(callback.answer, done);
     if (answer === undefined) return;
     const about = aboutOf(await made(() => expected(callback.about)(input, caller.line.functions)));
-    await inbox.accept({ from: party, about, ...(await nameOf(done)), answer });
+    const otherwise = { at: caller.line.clock.now(), dedupe: digest() };
+    await inbox.accept({ from: party, about, ...(await named(callback, done, caller.meanings, otherwise)), answer });
   }
 }
 
-function refuseLarge(body: Uint8Array, { read, verifiesReply }: Callback): void {
-  const most = verifiesReply ? Math.min(read.maxBytes, UNPROVED_BYTES) : read.maxBytes;
+const CONTENT_TYPE = ['headers', 'content-type'];
+const verifiesReply = ({ proof }: Callback): boolean => proof.reply.length > 0;
+
+function refuseLarge(body: Uint8Array, callback: Callback): void {
+  const { maxBytes } = callback.read;
+  const most = verifiesReply(callback) ? Math.min(maxBytes, UNPROVED_BYTES) : maxBytes;
   if (body.byteLength > most)
     throw unfit('tooLarge', `推送内容超过 ${most} 字节`, `the push is larger than ${most} bytes`);
 }

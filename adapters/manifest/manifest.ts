@@ -13,7 +13,7 @@ import type { FrameOptions } from '../wire/wire.ts';
 import type { Rule } from './answers.ts';
 import { pushMistakes } from './callback-rules.ts';
 import manifestSchema from './manifest.schema.json' with { type: 'json' };
-import { namesUsed } from './names-used.ts';
+import { type NamesUsed, namesUsed } from './names-used.ts';
 
 /** The format is described in docs/manifest.md; a text that is an expression here becomes a `Mapping` when the manifest is read. */
 export interface Manifest {
@@ -128,10 +128,8 @@ export interface Said {
 export interface Callback {
   readonly read: Read;
   readonly verify: Mapping;
-  /** It needs what was read: then so much is read before anything is proved, and no more. */
-  readonly verifiesReply: boolean;
-  /** Paths of the settings that it is proved with; none of them may be empty. */
-  readonly keys: readonly (readonly string[])[];
+  /** What `verify` takes: settings that may not be empty; of the reply, and then so much is read before anything is proved. */
+  readonly proof: NamesUsed;
   readonly rules: readonly Rule[];
   /** Which envelope, and what they say of it; both, or neither where only certificates are spoken of. */
   readonly about: Mapping | undefined;
@@ -350,7 +348,6 @@ export function readManifest(
     if (!text.endsWith('.jsonata')) return text;
     return existsSync(path.join(folder, text)) ? readFileSync(path.join(folder, text), 'utf8') : undefined;
   };
-  const proof = callback && namesUsed(sourceOf(callback.verify) ?? '');
   const manifest: Manifest = {
     party: written.party,
     title: written.title,
@@ -452,8 +449,7 @@ export function readManifest(
         : {
             read: reading('/operations/collect/callback/read', callback.read),
             verify: mapping('/operations/collect/callback/verify', callback.verify),
-            verifiesReply: proof?.reply ?? false,
-            keys: proof?.settings ?? [],
+            proof: namesUsed(sourceOf(callback.verify) ?? ''),
             rules: rules('/operations/collect/callback/answers', callback.answers),
             about: optional('/operations/collect/callback/about', callback.about),
             at: optional('/operations/collect/callback/at', callback.at),

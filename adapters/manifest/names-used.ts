@@ -7,8 +7,8 @@ export interface NamesUsed {
   /** Paths below `request`; one of no steps: any part of it. */
   readonly request: readonly (readonly string[])[];
   readonly text: boolean;
-  /** Also where it takes its input as a whole. */
-  readonly reply: boolean;
+  /** Paths below `reply`; also one of no steps where it takes its input as a whole. */
+  readonly reply: readonly (readonly string[])[];
 }
 
 /** What a variable or a wildcard gives as a whole. */
@@ -47,7 +47,7 @@ export function namesUsed(source: string): NamesUsed {
     settings: below('settings'),
     request: below('request'),
     text: whole || below('text').length > 0,
-    reply: whole || below('reply').length > 0,
+    reply: below('reply'),
   };
 }
 

@@ -5,11 +5,8 @@ export type Digestible = string | Uint8Array | readonly (string | Uint8Array)[];
 
 /** Lower-case hex. */
 const hash = (algorithm: string) => (of: Digestible) => createHash(algorithm).update(bytesOf(of)).digest('hex');
-/** @throws TypeError for an empty key: it is no secret */
-const hmac = (algorithm: string) => (of: Digestible, key: string) => {
-  if (typeof key !== 'string' || key === '') throw new TypeError('the key is empty');
-  return createHmac(algorithm, key).update(bytesOf(of)).digest('hex');
-};
+const hmac = (algorithm: string) => (of: Digestible, key: string) =>
+  createHmac(algorithm, key).update(bytesOf(of)).digest('hex');
 
 function bytesOf(of: Digestible): Uint8Array {
   if (typeof of === 'string') return Buffer.from(of, 'utf8');
