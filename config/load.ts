@@ -110,8 +110,8 @@ export async function loadSettings(env: Env, argv: readonly string[] = []): Prom
  */
 export function loadOwnerUrl({ MIGRATE_DATABASE_URL: url }: Env): string | undefined {
   if (!url) return undefined;
-  const { pattern, description } = schema.properties.databaseUrl;
-  if (!new RegExp(pattern).test(url) || !URL.canParse(url))
+  const { description } = schema.properties.databaseUrl;
+  if (!URL.canParse(url) || !['postgres:', 'postgresql:'].includes(new URL(url).protocol))
     throw new SettingsError([`MIGRATE_DATABASE_URL: expected ${description}, got something else (not shown)`]);
   return url;
 }
