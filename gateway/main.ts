@@ -5,17 +5,20 @@ import { fileURLToPath } from 'node:url';
 import { readParties } from '../adapters/load.ts';
 import { startSimulated } from '../adapters/simulated.ts';
 import { loadSimulators } from '../adapters/simulators.ts';
+import { shortSecrets } from '../config/app-secrets.ts';
 import { calendar, deadline } from '../config/calendar.ts';
 import { loadCertificateTypes } from '../config/certificates.ts';
+import { demoApps, demoMistakes } from '../config/demo.ts';
 import { CatalogueError, type LoadedCatalogue, loadItems } from '../config/items.ts';
 import { HELP, loadSettings, SettingsError, wantsCheck, wantsHelp } from '../config/load.ts';
+import { closeToOthers } from '../config/private-files.ts';
 import type { Settings } from '../config/settings.ts';
 import { compileStoredItem } from '../config/stored-item.ts';
 import { SchemaError } from '../contracts/compile.ts';
 import { readContracts } from '../contracts/load.ts';
 import type { Adapter, Connected, PartyMeans } from '../contracts/ports/adapter.ts';
 import type { Bus } from '../contracts/ports/bus.ts';
-import type { Stale } from '../contracts/ports/certificate.ts';
+import { type Stale, staleOf } from '../contracts/ports/certificate.ts';
 import { type Clock, wallClock } from '../contracts/ports/clock.ts';
 import { type BodyNormaliser, type Contracts, type PublishedContract, Unfit } from '../contracts/ports/contract.ts';
 import type { Coordination } from '../contracts/ports/coordination.ts';
@@ -29,6 +32,7 @@ import { BrokerRefused } from './bus/connection.ts';
 import { EventRelay } from './bus/event-relay.ts';
 import { inProcessBus } from './bus/in-process.ts';
 import { rabbitBus } from './bus/rabbitmq.ts';
+import { signedNews } from './bus/signed-news.ts';
 import { makeDocuments } from './certificates/documents/hand-out.ts';
 import { sealKeyOf } from './certificates/documents/seal-key.ts';
 import { hashingHolders } from './certificates/holder-hash.ts';
@@ -96,6 +100,14 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
       }
     });
 
+  const wrong = await demoMistakes(settings);
+  if (wrong.length > 0) throw new SettingsError(wrong);
+  for (const { app, field } of shortSecrets(settings.apps.filter((app) => !demoApps.includes(app))))
+    log.warn('a secret of an app is shorter than 32 hex digits or 22 other characters: the next version refuses it', {
+      app,
+      field,
+    });
+
   const hashOf = hashingHolders(settings.holderHashKey);
   // Settings are judged before anything is opened; the parties are called, and ask the store, only after that.
   const shared: Pick<Coordination, 'claim' | 'unclaim' | 'keep' | 'kept' | 'reserve'> & OnceValues = {
@@ -140,12 +152,14 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
   let delivery: Delivery | undefined;
   let events: EventRelay | undefined;
   const { databaseUrl, database, dataDir } = settings;
+  await closeToOthers(dataDir, log);
   const found = await openStore({
     ...(databaseUrl === undefined ? { dataDir } : { databaseUrl, database }),
     inStep,
     clock,
     log,
     publicly: publicEvents?.ofCase,
+    ledgerDays: settings.certificates.ledgerDays,
     committed(lanes, stale, parked) {
       for (const { id: envelope, party, reason } of parked)
         log.error('parked: a person must look at it', { envelope, party, code: reason.code, reason: reason.en });
@@ -170,11 +184,26 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
   });
   await store.keepItemVersions(current.definitions, clock.now());
   await catalogue.prepare();
+  const metrics = makeMetrics({
+    clock,
+    lanes: () => store.lanes(),
+    items: () => new Set(catalogue.list().map(({ code }) => code)),
+  });
+  const news = store.news && signedNews({ carrier: store.news, key: settings.holderHashKey, clock, log });
+  closeLater('news', () => news?.close());
   const broker =
     settings.amqpUrl === undefined
       ? undefined
-      : await rabbitBus({ url: settings.amqpUrl, prefix: settings.bus.prefix, clock, log });
-  const inner = broker ?? inProcessBus({ beyond: store.news });
+      : await rabbitBus({
+          url: settings.amqpUrl,
+          prefix: settings.bus.prefix,
+          clock,
+          log,
+          begin: (name) => store.begin(name),
+          news,
+          ignored: (lane, why) => metrics.ignored(lane, why),
+        });
+  const inner = broker ?? inProcessBus({ beyond: news });
   let bus: Bus = inner;
   closeLater('bus', () => bus.close());
   bus = means.aroundBus?.(inner) ?? inner;
@@ -195,12 +224,6 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
     bus
       .announce({ kind: 'certificateChanged', body: { ...stale } })
       .catch((error: unknown) => log.warn('other nodes could not be told of a changed certificate', { error }));
-  const metrics = makeMetrics({
-    clock,
-    lanes: () => store.lanes(),
-    items: () => new Set(catalogue.list().map(({ code }) => code)),
-  });
-
   const routing = makeRouting({
     catalogue,
     contracts,
@@ -213,6 +236,7 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
   delivery = makeDelivery({
     store,
     bus,
+    leasesToBegin: broker !== undefined,
     routing,
     contracts,
     clock,
@@ -247,7 +271,8 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
   });
   closeLater('certificates', () => certificates.close());
   bus.hear(({ kind, body }) => {
-    if (kind === 'certificateChanged') certificates.forget(body as Stale);
+    const stale = kind === 'certificateChanged' ? staleOf(body) : undefined;
+    if (stale !== undefined) certificates.forget(stale);
   });
   const intake = makeIntake({
     catalogue,

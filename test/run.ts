@@ -70,6 +70,21 @@ if (files.length === 0) {
   process.exit(1);
 }
 
+/** A file that hangs is ended, and so is the whole run: whoever waits for it learns where it stood. */
+const FILE_MS = 900_000;
+const WHOLE_MS = 3_600_000;
+const overtime = new AbortController();
+const underWay = new Set<string>();
+setTimeout(() => {
+  console.log(`\nthe time of the whole run is over (${WHOLE_MS / 60_000} min); under way: ${[...underWay].join(', ')}`);
+  tally.failed += 1;
+  overtime.abort();
+  setTimeout(() => {
+    console.log(`\n${tally.passed} passed, ${tally.failed} failed`);
+    process.exit(1);
+  }, 30_000).unref();
+}, WHOLE_MS).unref();
+
 /** Found or started once, for all test files; each of those would look for itself otherwise. */
 const env: Record<string, string | undefined> = { ...process.env };
 if (files.some((file) => /^test\/(conformance|flow|cluster|failure)/.test(file))) {
@@ -81,13 +96,20 @@ if (files.some((file) => /^test\/(conformance|flow|cluster|failure)/.test(file))
 }
 
 async function tested(some: readonly string[], more: Record<string, string> = {}): Promise<void> {
-  if (some.length === 0) return;
+  if (some.length === 0 || overtime.signal.aborted) return;
   const stream = run({
     files: some.map((file) => path.join(root, file)),
     cwd: root,
     concurrency: Math.max(2, availableParallelism()),
-    timeout: 1_200_000,
+    timeout: FILE_MS,
+    signal: overtime.signal,
     env: { ...env, ...more },
+  });
+  stream.on('test:dequeue', ({ file, nesting }) => {
+    if (nesting === 0 && file !== undefined) underWay.add(path.relative(root, file));
+  });
+  stream.on('test:summary', ({ file }) => {
+    if (file !== undefined) underWay.delete(path.relative(root, file));
   });
   stream.on('test:pass', ({ details, skip, todo }) => {
     if (details.type === 'suite') return;

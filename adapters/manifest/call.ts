@@ -12,6 +12,7 @@ import { openJson } from '../wire/text/json.ts';
 import { buildXml, openXml } from '../wire/text/xml.ts';
 import { rootOf } from '../wire/text/xml-root.ts';
 import type { FrameWire, HttpReply, HttpWire } from '../wire/wire.ts';
+import { checkedHeaders, requestUrl } from './address.ts';
 import { classify, type Meaning, type Rule } from './answers.ts';
 import type { Read, WireCall } from './manifest.ts';
 
@@ -103,9 +104,9 @@ export async function callOnce(
   } else if (line.http !== undefined) {
     const path = typeof sealed?.path === 'string' ? sealed.path : send.path;
     const request = {
-      url: `${String(settings.baseUrl).replace(/\/$/, '')}${path}${queryText(object(sealed?.query))}`,
+      url: requestUrl(String(settings.baseUrl), path ?? '', object(sealed?.query)),
       method: send.method,
-      headers: headed({
+      headers: checkedHeaders({
         ...(send.contentType === undefined ? {} : { 'content-type': send.contentType }),
         ...(means.traceparent === '' ? {} : { traceparent: means.traceparent }),
         ...send.headers,
@@ -350,19 +351,6 @@ async function mapped(run: () => Promise<Json | undefined>): Promise<Json | unde
 const notMade = (reason: Reason, cause?: unknown): Fault =>
   new Fault('malformed', { ours: true, maybeArrived: false, reason, cause });
 
-/** The HTTP client drops from a header what is not ASCII, without a word. @throws Fault `malformed` (ours) */
-function headed(headers: { readonly [name: string]: string }): { readonly [name: string]: string } {
-  for (const [name, value] of Object.entries(headers)) {
-    if (/^[\t\x20-\x7e]*$/.test(value)) continue;
-    throw notMade({
-      code: 'header',
-      zh: `请求头 ${name} 含有无法传送的字符，未发送`,
-      en: `the header ${name} holds characters that a header cannot carry; it was not sent`,
-    });
-  }
-  return headers;
-}
-
 function measureSkew(date: string | undefined, line: Line): void {
   const theirs = Date.parse(date ?? '');
   if (Number.isNaN(theirs)) return;
@@ -385,9 +373,3 @@ const object = (value: Json | undefined): JsonObject =>
   value !== null && typeof value === 'object' && !Array.isArray(value) ? value : {};
 const texts = (values: JsonObject): { [name: string]: string } =>
   Object.fromEntries(Object.entries(values).map(([name, value]) => [name, String(value)]));
-function queryText(query: JsonObject): string {
-  const pairs = Object.entries(query);
-  return pairs.length === 0
-    ? ''
-    : `?${new URLSearchParams(pairs.map(([name, value]): [string, string] => [name, String(value)])).toString()}`;
-}

@@ -11,6 +11,7 @@ import type {
 import { type Problem, Unfit } from '../../contracts/ports/contract.ts';
 import type { ContractName, Json, JsonObject, Millis } from '../../contracts/ports/envelope.ts';
 import type { Logger } from '../../contracts/ports/logger.ts';
+import { baseProblems } from './address.ts';
 import { takePush } from './callback.ts';
 import { blankKeys } from './callback-rules.ts';
 import { Caller } from './caller.ts';
@@ -52,6 +53,7 @@ function deployed(
   const { attempts, ...ownTerms } = over as TermsAsWritten;
   const terms = { ...manifest.terms, ...ownTerms };
   const problems: Problem[] = [...check(object ? own : given)];
+  if (problems.length === 0 && manifest.wire.kind === 'http') problems.push(...baseProblems(own.baseUrl));
   problems.push(
     ...keyProblems(manifest, own).filter(({ pointer }) => problems.every((one) => one.pointer !== pointer)),
   );

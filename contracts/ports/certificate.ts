@@ -99,6 +99,12 @@ export type CertificateChange =
 /** The same between nodes, naming nobody: `holderHash` as in the ledger. */
 export type Stale = { readonly type: string; readonly holderHash: string } | { readonly identifier: string };
 
+/** What news of a changed certificate says; undefined when it says nothing of the kind. */
+export function staleOf({ type, holderHash, identifier }: JsonObject): Stale | undefined {
+  if (typeof identifier === 'string') return { identifier };
+  return typeof type === 'string' && typeof holderHash === 'string' ? { type, holderHash } : undefined;
+}
+
 /** What is asked about one certificate that somebody shows: by its number with its type, or by its identifier. */
 export type CertificateClaim = { readonly type: string; readonly number: string } | { readonly identifier: string };
 

@@ -14,6 +14,8 @@ export interface Metrics {
   breaker(party: Party, group: OperationGroup, state: BreakerState): void;
   certificate(type: string, state: string, cached: boolean): void;
   http(method: string, route: string, status: number, seconds: number): void;
+  /** Messages of the broker on this party's lane that did nothing. */
+  ignored(party: Party, reason: string): void;
   /** A request whose caller proved nothing: a number by status, whatever was asked for. */
   refused(status: number): void;
   /** Kept messages of this party whose time is over: nobody has used them. */

@@ -13,7 +13,7 @@ import type { PublicEvent, PublicEvents } from './public-event.ts';
  * transaction is on disk. Transactions that arrive together share one commit. Who calls what:
  *
  *   intake      accept, collected, corrected, withdrawn
- *   delivery    lease, mayBeSent, delivered, refused, postponed, parked, withheld, returned, awaiting, answerFailed, answerAwaited, partyAway, partyBack,
+ *   delivery    lease, begin, mayBeSent, delivered, refused, postponed, parked, withheld, returned, awaiting, answerFailed, answerAwaited, partyAway, partyBack,
  *               rematch, retryKept, endMessages, forgetSeen
  *   a person    released, settled, cancelled, attached, discarded, paused, resumed, held, unheld
  *   all nodes   allot, claim, keep, reserve: what they know together (`Coordination`)
@@ -129,6 +129,9 @@ export interface Lease {
   readonly ended: boolean;
 }
 
+/** What names a lease, and tells nothing of what is to be sent: for a way on which others may read and write. */
+export type LeaseName = Pick<Envelope, 'id'> & Pick<Lease, 'fence'> & { readonly lane: Party };
+
 /**
  * Whether a leased envelope may go out now. `overtaken`: somebody else has it. `ended`: its step or its case has ended, or a correction has taken its place.
  * `held`, `paused`: a person has stopped its case, or its lane.
@@ -143,12 +146,20 @@ export interface DeliveryStore {
    * For each lane at most `limit` envelopes in flight over ALL nodes together; the oldest first; never a second envelope of
    * the same case and lane while an earlier one is not delivered, refused or cancelled; none of a paused lane or a held case;
    * and none whose step or case has ended, unless it is in doubt: then it is to be asked about.
+   *
+   * `toBegin`: nobody calls the party under these leases before `begin` has given them to him. One that ran out and that nobody began puts nothing in doubt.
    */
   lease(request: {
     readonly lanes: readonly { readonly lane: Party; readonly limit: number }[];
     readonly forMs: number;
     readonly now: Millis;
+    readonly toBegin?: boolean;
   }): Promise<readonly Lease[]>;
+  /**
+   * Gives a lease that was made `toBegin` to whoever names it first, on whichever node. Undefined: there is none of this name in this lane, it has been begun, or its
+   * time is over. Whatever the caller was told by others, what he gets is what the store holds.
+   */
+  begin(name: LeaseName): Promise<Lease | undefined>;
   delivered(lease: Lease, receipt: Receipt, advance: Advance, answerDue: Millis | null): Promise<Recorded>;
   refused(lease: Lease, fault: Fault, advance: Advance): Promise<Recorded>;
   /** Looked at right before it is sent: what happened since it was leased counts. */

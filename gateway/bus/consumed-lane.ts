@@ -1,16 +1,25 @@
 import type { Clock } from '../../contracts/ports/clock.ts';
 import type { Party } from '../../contracts/ports/envelope.ts';
 import type { Logger } from '../../contracts/ports/logger.ts';
-import type { Lease } from '../../contracts/ports/store.ts';
+import type { DeliveryStore, Lease, LeaseName } from '../../contracts/ports/store.ts';
 import { TooLate, within } from '../../contracts/within.ts';
+import { BoundedWarnings } from './bounded-warnings.ts';
 import type { Channel, ChannelModel, ConsumeMessage, GetMessage } from './connection.ts';
 import { read } from './lease-message.ts';
+
+/**
+ * Why a message did nothing. `unreadable`: it names no lease of this lane. `nothingToBegin`: the store has none of this name to begin, because the name was made up or
+ * copied, or the lease has ended. `begunBefore`: the broker gives a message out again, and whoever had it has begun.
+ */
+export type Ignored = 'unreadable' | 'nothingToBegin' | 'begunBefore';
 
 export interface LaneParts {
   readonly lane: Party;
   readonly queue: string;
   readonly handle: (lease: Lease) => Promise<void>;
   readonly concurrency: number;
+  readonly begin: DeliveryStore['begin'];
+  readonly ignored: (why: Ignored) => void;
   /** Makes sure that the queue is there. */
   readonly assertQueue: (channel: Channel) => Promise<void>;
   readonly clock: Clock;
@@ -19,7 +28,8 @@ export interface LaneParts {
 
 /** A message in hand, and the channel it has to be acknowledged on. */
 interface Arrived {
-  readonly lease: Lease;
+  readonly name: LeaseName;
+  readonly redelivered: boolean;
   readonly done: () => void;
 }
 
@@ -35,11 +45,12 @@ const DELETE_MS = 30_000;
 /**
  * One lane's queue, consumed on a channel of its own, so that what befalls one lane's queue befalls no other lane.
  *
- * A message is handled at most once, over all nodes: one that the broker gives out again (`redelivered`) was in another's hands, who may be sending it still.
- * It is dropped; its lease runs out, and whoever leases the envelope next is told that it is in doubt, and asks before it sends.
+ * A message is a question: whether there is such a lease to begin. The store says yes once, over all nodes, so that a message that is forged, copied or given out
+ * again does nothing; and says what is to be sent. What the store cannot say now, because it is away, is not handled; the lease runs out, and nobody has begun it.
  */
 export class ConsumedLane {
   readonly #parts: LaneParts;
+  readonly #warnings: BoundedWarnings;
   readonly #waiting: Arrived[] = [];
   readonly #underWay = new Set<Promise<void>>();
   #model: ChannelModel | undefined;
@@ -53,6 +64,7 @@ export class ConsumedLane {
 
   constructor(parts: LaneParts) {
     this.#parts = parts;
+    this.#warnings = new BoundedWarnings(parts.clock, parts.log, { lane: parts.lane });
   }
 
   /** Consumes on this connection from now on. Resolves when it does, or has failed and will be tried again. */
@@ -111,7 +123,7 @@ export class ConsumedLane {
     }
   }
 
-  /** The connection is gone. What is in hand and not begun is ours all the same: nobody else handles what is given out again. */
+  /** The connection is gone. What is in hand and not begun is given out again, and is whose who begins it first. */
   lost(): void {
     this.#model = undefined;
     this.#consuming = undefined;
@@ -152,63 +164,100 @@ export class ConsumedLane {
   }
 
   #arrived(channel: Channel, message: GetMessage | ConsumeMessage): void {
-    const { lane, log } = this.#parts;
+    const { lane } = this.#parts;
     const done = (): void => {
       try {
         channel.ack(message);
       } catch {
-        // The channel has ended: the broker gives it out again, and whoever gets it drops it.
+        // The channel has ended: the broker gives it out again, and whoever gets it finds that it was begun.
       }
     };
-    const lease = read(message);
-    if ('unreadable' in lease) {
-      log.error('a message on a lane cannot be read; its lease runs out', { lane, reason: lease.unreadable });
-      done();
-    } else if (message.fields.redelivered) {
-      log.warn('a lease was in another hand before; it runs out', { lane, envelope: lease.envelope.id });
+    const name = read(message, lane);
+    if ('unreadable' in name) {
+      this.#ignore('unreadable', 'a message on a lane names no lease of it; nothing is done', name.unreadable);
       done();
     } else {
-      this.#waiting.push({ lease, done });
+      this.#waiting.push({ name, redelivered: message.fields.redelivered, done });
       this.#pump();
     }
   }
 
+  #ignore(why: Ignored, message: string, reason: string, id?: string): void {
+    this.#parts.ignored(why);
+    this.#warnings.warn(message, { lane: this.#parts.lane, reason, ...(id === undefined ? {} : { envelope: id }) });
+  }
+
   #pump(): void {
-    const { concurrency, clock, lane, log } = this.#parts;
+    const { concurrency } = this.#parts;
     // After a lost connection the old ones are still under way, and the broker counts from nought.
     while (this.#stopping || this.#underWay.size < concurrency) {
       const arrived = this.#waiting.shift();
       if (arrived === undefined) return;
-      const { lease, done } = arrived;
-      if (lease.until <= clock.now()) {
-        log.info('a lease came too late', { lane, envelope: lease.envelope.id });
-        done();
-      } else if (this.#stopping) this.#return(arrived);
+      if (this.#stopping) this.#givingBack.push(this.#return(arrived).finally(arrived.done));
       else this.#handle(arrived);
     }
   }
 
-  #handle({ lease, done }: Arrived): void {
+  #handle(arrived: Arrived): void {
     const { handle, lane, log } = this.#parts;
-    const work = handle(lease)
-      .catch((error: unknown) => log.error('a lease was not handled', { lane, envelope: lease.envelope.id, error }))
-      .finally(() => {
-        this.#underWay.delete(work);
-        done();
-        this.#pump();
-      });
+    const begunAndHandled = async (): Promise<void> => {
+      const lease = await this.#beginLease(arrived);
+      if (lease === undefined) return;
+      // It was being begun when the stop came.
+      if (this.#stopping) return this.#returned(lease);
+      await handle(lease).catch((error: unknown) =>
+        log.error('a lease was not handled', { lane, envelope: lease.envelope.id, error }),
+      );
+    };
+    const work = begunAndHandled().finally(() => {
+      this.#underWay.delete(work);
+      arrived.done();
+      this.#pump();
+    });
     this.#underWay.add(work);
   }
 
-  #return({ lease, done }: Arrived): void {
+  /** Undefined: there is nothing to do, and that is told. */
+  async #beginLease({ name, redelivered }: Arrived): Promise<Lease | undefined> {
+    const { begin, lane, log } = this.#parts;
+    try {
+      const lease = await begin(name);
+      if (lease !== undefined) return lease;
+    } catch (error) {
+      log.warn('a lease could not be begun; it runs out', { lane, envelope: name.id, error });
+      return undefined;
+    }
+    if (redelivered)
+      this.#ignore(
+        'begunBefore',
+        'a lease came a second time; nothing is done',
+        'whoever had it first has begun it, or it has ended',
+        name.id,
+      );
+    else
+      this.#ignore(
+        'nothingToBegin',
+        'a message names a lease that there is not to begin; nothing is done',
+        'it has ended, or its name was copied or made up',
+        name.id,
+      );
+    return undefined;
+  }
+
+  /** Only who begins it knows that nobody else does: so what goes back has been begun, too. */
+  async #return(arrived: Arrived): Promise<void> {
+    if (this.#giveBack === undefined) return;
+    const lease = await this.#beginLease(arrived);
+    if (lease !== undefined) await this.#returned(lease);
+  }
+
+  async #returned(lease: Lease): Promise<void> {
     const { lane, log } = this.#parts;
-    this.#givingBack.push(
-      Promise.resolve(this.#giveBack?.(lease))
-        .catch((error: unknown) =>
-          log.warn('a lease could not be given back; it runs out', { lane, envelope: lease.envelope.id, error }),
-        )
-        .finally(done),
-    );
+    try {
+      await this.#giveBack?.(lease);
+    } catch (error) {
+      log.warn('a lease could not be given back; it runs out', { lane, envelope: lease.envelope.id, error });
+    }
   }
 
   #ended(channel: Channel, reason: unknown): void {

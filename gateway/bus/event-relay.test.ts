@@ -50,7 +50,7 @@ describe('the relay of the events for others', { skip: 'missing' in broker ? bro
       lines,
       exchange,
       async bus(at = url): Promise<RabbitBus> {
-        const bus = await rabbitBus({ url: at, prefix, clock, log: logInto(lines) });
+        const bus = await rabbitBus({ url: at, prefix, clock, log: logInto(lines), begin: async () => undefined });
         buses.push(bus);
         return bus;
       },

@@ -1,7 +1,8 @@
 import type { Bus } from '../../contracts/ports/bus.ts';
 import type { Party } from '../../contracts/ports/envelope.ts';
-import type { News, NewsCarrier } from '../../contracts/ports/news.ts';
+import type { NewsCarrier } from '../../contracts/ports/news.ts';
 import type { Lease } from '../../contracts/ports/store.ts';
+import { nodeNews } from './news.ts';
 
 interface Lane {
   readonly waiting: Lease[];
@@ -19,7 +20,7 @@ export function inProcessBus({
   readonly beyond?: NewsCarrier | undefined;
 } = {}): Bus {
   const lanes = new Map<Party, Lane>();
-  const listeners = new Set<(news: News) => void>();
+  const news = nodeNews(beyond);
   let closed = false;
 
   const laneOf = (name: Party): Lane => {
@@ -67,20 +68,13 @@ export function inProcessBus({
       };
     },
 
-    async announce(news) {
-      if (beyond !== undefined) return beyond.announce(news);
-      for (const listener of listeners) listener(news);
-    },
+    announce: (one) => news.announce(one),
 
-    hear(listener) {
-      if (beyond !== undefined) return beyond.hear(listener);
-      listeners.add(listener);
-      return () => void listeners.delete(listener);
-    },
+    hear: (listener) => news.hear(listener),
 
     async close() {
       closed = true;
-      listeners.clear();
+      news.close();
       await Promise.all([...lanes.values()].flatMap(({ underWay }) => [...underWay]));
       lanes.clear();
     },

@@ -1,24 +1,23 @@
-import type { Envelope, Json, JsonObject } from '../../contracts/ports/envelope.ts';
-import type { Lease } from '../../contracts/ports/store.ts';
+import type { Party } from '../../contracts/ports/envelope.ts';
+import type { LeaseName } from '../../contracts/ports/store.ts';
 
 /**
- * Grows when a node of the version before could not read it, or would do the wrong thing with it. Nodes of both are up while a gateway is upgraded node by node:
- * so a lease has the lowest version that will do. The first knows nothing of envelopes that are only to be asked about.
+ * What stands on the broker of a lease: its name, and nothing of what is to be sent. The queues of the versions before, whose messages held the envelope itself,
+ * have other names.
  */
-const VERSIONS = { first: 1, askOnly: 2 } as const;
-
 const KIND = { contentType: 'application/json', type: 'onewindow.lease' } as const;
+const VERSION = 3;
+export const PROPERTIES = { ...KIND, headers: { 'x-onewindow-version': VERSION } } as const;
 
-export const propertiesOf = ({ ended }: Lease) => ({
-  ...KIND,
-  headers: { 'x-onewindow-version': ended ? VERSIONS.askOnly : VERSIONS.first },
-});
+/** Of a message, in bytes: the longest lane, the longest name and the largest fence are 110. */
+export const LONGEST = 160;
+/** `331124261123000001-02`, `331124261123000001-02.3`, `331124261123000001-W1`. */
+const ENVELOPE_ID = /^\d{18}-(?:\d{2}(?:\.\d{1,6})?|W\d{1,6})$/;
+/** As the store counts. */
+const LARGEST_FENCE = 2 ** 31 - 1;
 
-export function written(lease: Lease): Buffer {
-  const { envelope, fence, until, attempts, inDoubt, doubtedAt, firstSentAt, statutoryBy, ended } = lease;
-  return Buffer.from(
-    JSON.stringify({ envelope, fence, until, attempts, inDoubt, doubtedAt, firstSentAt, statutoryBy, ended }),
-  );
+export function write({ lane, id, fence }: LeaseName): Buffer {
+  return Buffer.from(JSON.stringify({ lane, id, fence }));
 }
 
 interface Incoming {
@@ -30,41 +29,34 @@ interface Incoming {
   };
 }
 
-/** What a message holds, or why it cannot be read, in words that quote nothing of it: there are personal values in it. */
-export function read({ content, properties }: Incoming): Lease | { readonly unreadable: string } {
+/** The lease of this lane that a message names, or why it names none, in words that quote nothing of it: anybody may have written it. */
+export function read({ content, properties }: Incoming, lane: Party): LeaseName | { readonly unreadable: string } {
   if (properties.type !== KIND.type || properties.contentType !== KIND.contentType)
     return { unreadable: 'it is no lease' };
-  const version = properties.headers?.['x-onewindow-version'];
-  if (!Object.values(VERSIONS).some((known) => known === version)) return { unreadable: 'it is of another version' };
-  let value: Json;
+  if (properties.headers?.['x-onewindow-version'] !== VERSION) return { unreadable: 'it is of another version' };
+  if (content.length > LONGEST) return { unreadable: 'it is too long' };
+  let value: unknown;
   try {
-    value = JSON.parse(content.toString('utf8')) as Json;
+    value = JSON.parse(content.toString('utf8'));
   } catch {
     return { unreadable: 'it is no JSON' };
   }
-  if (!isLease(value)) return { unreadable: 'something of a lease is missing in it' };
-  return { ...carefully(value as unknown as Lease), ...(value as unknown as Lease) };
+  if (!isName(value)) return { unreadable: 'it names no lease' };
+  // There is one way to write it.
+  if (!content.equals(write(value))) return { unreadable: 'there is more in it than a name' };
+  if (value.lane !== lane) return { unreadable: 'it is of another lane' };
+  return value;
 }
 
-/** What a node of the version before does not tell, taken so that nothing is believed, or given up, too early. */
-function carefully({ envelope, until, inDoubt }: Lease) {
-  return { doubtedAt: inDoubt ? until : null, firstSentAt: envelope.createdAt, statutoryBy: until, ended: false };
-}
-
-const ENVELOPE_TEXTS = ['id', 'caseNo', 'to', 'contract', 'traceparent'] as const satisfies readonly (keyof Envelope)[];
-
-function isLease(value: Json): boolean {
-  if (!isObject(value) || !isObject(value.envelope)) return false;
-  const { envelope, fence, until, attempts, inDoubt } = value;
+function isName(value: unknown): value is LeaseName {
+  if (value === null || typeof value !== 'object') return false;
+  const { lane, id, fence } = value as { readonly [key in keyof LeaseName]?: unknown };
   return (
-    ENVELOPE_TEXTS.every((key) => typeof envelope[key] === 'string') &&
-    (envelope.stepNo === null || typeof envelope.stepNo === 'string') &&
-    isObject(envelope.body) &&
-    [envelope.createdAt, fence, until, attempts].every(Number.isFinite) &&
-    typeof inDoubt === 'boolean'
+    typeof lane === 'string' &&
+    typeof id === 'string' &&
+    ENVELOPE_ID.test(id) &&
+    Number.isInteger(fence) &&
+    (fence as number) >= 0 &&
+    (fence as number) <= LARGEST_FENCE
   );
-}
-
-function isObject(value: Json | undefined): value is JsonObject {
-  return value !== null && typeof value === 'object' && !Array.isArray(value);
 }

@@ -2,13 +2,15 @@ import type { Bus } from '../../contracts/ports/bus.ts';
 import type { Clock } from '../../contracts/ports/clock.ts';
 import type { Party } from '../../contracts/ports/envelope.ts';
 import type { Logger } from '../../contracts/ports/logger.ts';
+import type { NewsCarrier } from '../../contracts/ports/news.ts';
 import type { EventExchange } from '../../contracts/ports/public-event.ts';
+import type { DeliveryStore } from '../../contracts/ports/store.ts';
 import { within } from '../../contracts/within.ts';
 import { type Channel, Connection } from './connection.ts';
-import { ConsumedLane } from './consumed-lane.ts';
+import { ConsumedLane, type Ignored } from './consumed-lane.ts';
 import { TopicExchange } from './event-exchange.ts';
-import { propertiesOf, written } from './lease-message.ts';
-import { Newsroom } from './news.ts';
+import { LONGEST, PROPERTIES, write } from './lease-message.ts';
+import { nodeNews } from './news.ts';
 import { NotTaken, type Outgoing, Publisher, Unroutable } from './publisher.ts';
 
 export interface RabbitParts {
@@ -17,6 +19,12 @@ export interface RabbitParts {
   readonly prefix: string;
   readonly clock: Clock;
   readonly log: Logger;
+  /** What the store has under the name that a message brings; nothing else of a message is used. Leases are published that were given to be begun. */
+  readonly begin: DeliveryStore['begin'];
+  /** Where nodes share a database: what carries their news through it. */
+  readonly news?: NewsCarrier | undefined;
+  /** Told of each message that did nothing. */
+  readonly ignored?: (lane: Party, why: Ignored) => void;
   /** How long a publish waits for a broker that is away or blocked, ms. */
   readonly publishMs?: number;
   /** Leases a lane's queue may hold; beyond it the broker refuses. The store leases no more of a lane than its concurrency, so it is a net. */
@@ -41,8 +49,9 @@ const LEADER_MS = [50, 150, 500, 1_500];
 const LANE = /^[a-z][a-z0-9-]{1,30}$/;
 
 /**
- * The bus of many nodes: a quorum queue for each lane, a fanout exchange for the news, a topic exchange for the events for others. Everything on the broker
- * may be wiped at any moment: it is built again as it is missed, and what was lost is published again from the store.
+ * The bus of many nodes: a quorum queue for each lane, a topic exchange for the events for others. Everything on the broker may be wiped at any moment: it is built
+ * again as it is missed, and what was lost is published again from the store. Nothing that comes from it is believed: a message names a lease, and what is handled is
+ * what the store has under that name.
  *
  * Two connections: the broker stops reading from one that publishes when its memory runs low, and acknowledgements must still reach it.
  *
@@ -53,26 +62,34 @@ export async function rabbitBus({
   prefix,
   clock,
   log,
+  begin,
+  news: beyond,
+  ignored = () => {},
   publishMs = PUBLISH_MS,
   limit = LIMIT,
   confirmMs = CONFIRM_MS,
 }: RabbitParts): Promise<RabbitBus> {
   const lanes = new Map<Party, ConsumedLane>();
   const publisher = new Publisher({ clock, log, withinMs: publishMs });
-  const newsroom = new Newsroom(`${prefix}.news`, log);
+  const news = nodeNews(beyond);
   const exchange = `${prefix}.events`;
   const events = new TopicExchange({ exchange, taking: () => publisher.open, clock, log, confirmMs });
   let closed = false;
 
   const queueOf = (lane: Party): string => {
     if (!LANE.test(lane)) throw new Error(`${JSON.stringify(lane.slice(0, 40))} is not the name of a lane`);
-    return `${prefix}.lane.${lane}`;
+    return `${prefix}.leases.${lane}`;
   };
 
   async function assertQueue(channel: Channel, queue: string): Promise<void> {
     await channel.assertQueue(queue, {
       durable: true,
-      arguments: { 'x-queue-type': 'quorum', 'x-max-length': limit, 'x-overflow': 'reject-publish' },
+      arguments: {
+        'x-queue-type': 'quorum',
+        'x-max-length': limit,
+        'x-max-length-bytes': limit * LONGEST,
+        'x-overflow': 'reject-publish',
+      },
     });
   }
 
@@ -83,13 +100,11 @@ export async function rabbitBus({
     log,
     async up(model) {
       const broken = (reason: unknown) => publishing.drop(reason);
-      await newsroom.speak(model, broken);
       await publisher.attach(model, broken);
       events.attach(model);
     },
     down() {
       publisher.detach();
-      newsroom.silence();
       events.detach();
     },
   });
@@ -100,7 +115,6 @@ export async function rabbitBus({
     clock,
     log,
     async up(model) {
-      await newsroom.listen(model, (reason) => consuming.drop(reason));
       // Not waited for: a queue that does not answer keeps no other lane back.
       for (const lane of lanes.values()) void lane.take(model);
     },
@@ -145,9 +159,9 @@ export async function rabbitBus({
       const message = {
         exchange: '',
         routingKey: queue,
-        content: written(lease),
+        content: write({ lane, id: lease.envelope.id, fence: lease.fence }),
         options: {
-          ...propertiesOf(lease),
+          ...PROPERTIES,
           mandatory: true,
           // The broker's own watch drops it when it lies too long, whatever the clocks of the nodes say.
           expiration: Math.max(0, Math.ceil(lease.until - clock.now())),
@@ -171,6 +185,8 @@ export async function rabbitBus({
         queue,
         handle,
         concurrency,
+        begin,
+        ignored: (why) => ignored(name, why),
         assertQueue: (channel) => assertQueue(channel, queue),
         clock,
         log,
@@ -187,16 +203,14 @@ export async function rabbitBus({
       };
     },
 
-    async announce(news) {
-      newsroom.announce(news, publisher.open);
-    },
+    announce: (one) => news.announce(one),
 
-    hear: (listener) => newsroom.hear(listener),
+    hear: (listener) => news.hear(listener),
 
     async close() {
       if (closed) return;
       closed = true;
-      newsroom.close();
+      news.close();
       publisher.close();
       const stopped = Promise.all([...lanes.values()].map((lane) => lane.stop()));
       lanes.clear();

@@ -31,6 +31,8 @@ import { makeCaseProgress } from './waiting.ts';
 export interface DeliveryParts {
   readonly store: Store;
   readonly bus: Bus;
+  /** The bus hands out what the store lets it begin, and nothing else. */
+  readonly leasesToBegin?: boolean;
   readonly routing: Routing;
   readonly contracts: Contracts & BodyNormaliser;
   readonly clock: Clock;
@@ -127,6 +129,7 @@ export function makeDelivery(parts: DeliveryParts): Delivery {
     bus,
     clock,
     log,
+    toBegin: parts.leasesToBegin ?? false,
     sweepMs: settings.sweepMs,
     lanes: () =>
       parties()

@@ -553,6 +553,9 @@ describe('over several nodes', () => {
       { ...said, party: 'coffee-office' },
       { ...said, node: 'one' },
       { ...said, group: 'kettle' },
+      { ...said, group: 'toString' },
+      { ...said, group: '__proto__' },
+      { ...said, group: ['deliver'] },
       { ...said, until: 'soon' },
       {},
     ];

@@ -102,8 +102,7 @@ export class Guard {
       certificates: this.#breaker('certificates'),
     };
     this.#stopHearing = this.#rumour.hear((group, state) => {
-      const breaker = this.#breakers[group];
-      if (breaker !== undefined) onHearsay(breaker, state);
+      onHearsay(this.#breakers[group], state);
     });
   }
 

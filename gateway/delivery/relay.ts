@@ -11,6 +11,8 @@ export interface RelayParts {
   readonly log: Logger;
   /** The lanes of the parties that are connected now: how many in flight, and for how long a lease. */
   readonly lanes: () => readonly { readonly lane: Party; readonly limit: number; readonly leaseMs: number }[];
+  /** Leases are for a bus that asks the store before it hands one out. */
+  readonly toBegin: boolean;
   /** The net under the wake-ups, ms: one small read, where nothing waits. */
   readonly sweepMs: number;
 }
@@ -107,7 +109,7 @@ export class Relay {
 
   /** @throws when the store, or the bus, did not take part */
   async #lease(): Promise<void> {
-    const { store, clock } = this.#parts;
+    const { store, clock, toBegin } = this.#parts;
     const connected = this.#parts.lanes();
     const wanted = this.#all ? connected : connected.filter(({ lane }) => this.#woken.has(lane));
     this.#all = false;
@@ -117,6 +119,7 @@ export class Relay {
       lanes: wanted.map(({ lane, limit }) => ({ lane, limit })),
       forMs: Math.max(...wanted.map(({ leaseMs }) => leaseMs)),
       now: clock.now(),
+      toBegin,
     });
     // All at once: a broker confirms many together. Order needs no care: of one case and lane no second one is under way.
     const goesOn = this.#goesOn();

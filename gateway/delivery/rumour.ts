@@ -17,6 +17,7 @@ export interface RumourParts {
   readonly node: string;
 }
 
+const GROUPS: readonly OperationGroup[] = ['deliver', 'query', 'certificates'];
 const OPENED = 'breakerOpened';
 const CLOSED = 'breakerClosed';
 /** By which the clocks of nodes may differ. */
@@ -69,7 +70,8 @@ export class Rumour {
     const { facts, clock, bus, node } = this.#parts;
     return bus.hear(({ kind, body }: News) => {
       if ((kind !== OPENED && kind !== CLOSED) || body.party !== facts.party || body.node === node) return;
-      const group = body.group as OperationGroup;
+      const group = GROUPS.find((one) => one === body.group);
+      if (group === undefined) return;
       if (kind === CLOSED) heard(group, 'closed');
       else if (Number(body.until) + CLOCKS_DIFFER_MS > clock.now()) heard(group, 'open');
     });

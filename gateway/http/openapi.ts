@@ -30,10 +30,15 @@ nonce
 /** Every signed route has these. */
 const COMMON = {
   400: { zh: '请求无法读取', en: 'The request cannot be read' },
-  401: { zh: '未通过验签', en: 'The signature was not accepted' },
+  401: { zh: '应用标识或签名不正确', en: 'The app key or the signature is not right' },
   403: { zh: '角色不允许', en: 'Not for this role' },
   404: { zh: '不存在', en: 'There is no such thing' },
-  429: { zh: '过于频繁', en: 'Too many requests' },
+  406: { zh: 'Accept 不接受该资源的应答格式', en: 'The header Accept takes nothing that is answered here' },
+  414: { zh: '请求地址过长', en: 'The address asked for is too long' },
+  429: {
+    zh: '过于频繁：本应用的请求，或同一地址未通过验签的请求',
+    en: 'Too many requests of this app, or too many refused ones of this address',
+  },
   503: { zh: '暂不可用，见 Retry-After', en: 'Not now: see Retry-After' },
 } as const;
 

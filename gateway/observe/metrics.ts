@@ -69,6 +69,12 @@ export function makeMetrics({ clock, lanes, items }: MetricsParts): Metrics {
     help: 'Messages of parties that matched no envelope until their time was over',
     labelNames: ['party'],
   });
+  const ignored = new Counter({
+    registers,
+    name: 'onewindow_bus_ignored_total',
+    help: 'Messages of the broker that did nothing, by reason',
+    labelNames: ['party', 'reason'],
+  });
   const http = new Histogram({
     registers,
     name: 'onewindow_http_seconds',
@@ -100,6 +106,7 @@ export function makeMetrics({ clock, lanes, items }: MetricsParts): Metrics {
     breaker: (party, group, state) => breakers.set({ party, group }, BREAKER[state]),
     certificate: (type, state, cached) => certificates.inc({ type, state, cached: String(cached) }),
     messagesEnded: (party, count) => messagesEnded.inc({ party }, count),
+    ignored: (party, reason) => ignored.inc({ party, reason }),
     refused: (status) => refused.inc({ status: REFUSED.has(String(status)) ? String(status) : 'other' }),
     http: (method, route, status, seconds) => http.observe({ method, route, status: String(status) }, seconds),
     async render() {

@@ -10,6 +10,11 @@ import { reading } from './together.ts';
 
 /** Woken in one round; the rest in the next, which `due` makes come at once. */
 const MOST_WOKEN = 1_000;
+/**
+ * Of a lease that ran out. One that nobody has begun was sent by nobody: whoever is given it to begin does not call the party before the store has said so. A node
+ * of the version before gives leases of which this column says nothing.
+ */
+const MAY_HAVE_BEEN_SENT = sql<boolean>`place = 'leased' and coalesce(unbegun_fence, -1) <> fence`;
 
 /**
  * The right to work on envelopes. A round first wakes what time has made ready: sleepers whose time has come, and leases that
@@ -23,9 +28,11 @@ export function makeLease({ db, dialect, group, book }: StoreParts): Pick<Delive
         // Not `exists`: PostgreSQL 18 answers that for many by reading all cases.
         place: sql<Place>`case when (select cases.held from cases where cases.case_no = envelopes.case_no) = 1
                           then 'held' else 'ready' end`,
-        in_doubt: sql<number>`case when place = 'leased' then 1 else in_doubt end`,
+        in_doubt: sql<number>`case when ${MAY_HAVE_BEEN_SENT} then 1 else in_doubt end`,
         // Whoever held it may have sent it until now.
-        doubted_at: sql<Millis | null>`case when place = 'leased' then ${p.now} else doubted_at end`,
+        doubted_at: sql<Millis | null>`case when ${MAY_HAVE_BEEN_SENT} then ${p.now} else doubted_at end`,
+        first_sent_at: sql<Millis | null>`case when place = 'leased' and unbegun_fence = fence and attempts = 0 and in_doubt = 0
+                                               then null else first_sent_at end`,
         doubted_fence: sql<number | null>`case when place = 'leased' then fence else doubted_fence end`,
         wakes_at: null,
         updated_at: p.now,
@@ -59,7 +66,7 @@ export function makeLease({ db, dialect, group, book }: StoreParts): Pick<Delive
       query.selectFrom('lanes').select('paused_at').where('lane', '=', p.lane).as('paused'),
     ]),
   );
-  const take = prepared((p: { lane: Party; most: number; until: Millis; now: Millis }) =>
+  const take = prepared((p: { lane: Party; most: number; until: Millis; now: Millis; toBegin: 0 | 1 }) =>
     db
       .updateTable('envelopes')
       .set({
@@ -71,6 +78,7 @@ export function makeLease({ db, dialect, group, book }: StoreParts): Pick<Delive
         // What a node of the version before did since is in doubt since then: it does not write down when.
         doubted_at: sql<Millis | null>`case when in_doubt = 0 then null when doubted_fence = fence then doubted_at else updated_at end`,
         doubted_fence: null,
+        unbegun_fence: sql<number | null>`case when ${p.toBegin} = 1 then fence + 1 end`,
       })
       .where('seq', 'in', (query) =>
         query
@@ -134,8 +142,7 @@ export function makeLease({ db, dialect, group, book }: StoreParts): Pick<Delive
   async function leaseLane(
     tx: Tx,
     { lane, limit }: { lane: Party; limit: number },
-    forMs: number,
-    now: Millis,
+    { forMs, now, toBegin }: { readonly forMs: number; readonly now: Millis; readonly toBegin: boolean },
   ): Promise<readonly Lease[]> {
     // Two nodes that lease a lane at once would each see room for all of it. Whoever comes second looks again when the first is done.
     const [alone, seen] = await Promise.all([
@@ -148,7 +155,7 @@ export function makeLease({ db, dialect, group, book }: StoreParts): Pick<Delive
     }
     const most = limit - (seen?.leased ?? 0);
     if (seen === undefined || seen.ready === null || seen.paused !== null || most <= 0) return [];
-    const rows = await tx.rows(take({ lane, most, until: now + forMs, now }));
+    const rows = await tx.rows(take({ lane, most, until: now + forMs, now, toBegin: toBegin ? 1 : 0 }));
     const cases = await Promise.all(rows.map(({ case_no }) => tx.together(casesByNo, case_no)));
     const leases: { readonly seq: number; readonly lease: Lease }[] = [];
     for (const [i, row] of rows.entries()) {
@@ -166,12 +173,12 @@ export function makeLease({ db, dialect, group, book }: StoreParts): Pick<Delive
   }
 
   return {
-    lease: ({ lanes, forMs, now }) =>
+    lease: ({ lanes, forMs, now, toBegin = false }) =>
       group.run(async (tx) => {
         const asked = new Set(lanes.map(({ lane }) => lane));
         const [woken, ...leases] = await Promise.all([
           tx.rows(wake({ now })),
-          ...lanes.map((lane) => leaseLane(tx, lane, forMs, now)),
+          ...lanes.map((lane) => leaseLane(tx, lane, { forMs, now, toBegin })),
         ]);
         for (const { lane } of woken) if (!asked.has(lane)) tx.lanes.add(lane);
         return leases.flat();
@@ -185,7 +192,7 @@ export function makeLease({ db, dialect, group, book }: StoreParts): Pick<Delive
   };
 }
 
-function leaseOf(row: EnvelopeRow, statutoryBy: Millis, ended: boolean): Lease {
+export function leaseOf(row: EnvelopeRow, statutoryBy: Millis, ended: boolean): Lease {
   return {
     envelope: envelopeOf(row),
     fence: row.fence,

@@ -1,14 +1,16 @@
+import { sql } from 'kysely';
 import type { Advance, CaseRecord } from '../../contracts/ports/case.ts';
 import type { Millis, Party } from '../../contracts/ports/envelope.ts';
 import type { Fault } from '../../contracts/ports/fault.ts';
 import type { AwaitedAnswer, DeliveryStore, Lease, Recorded } from '../../contracts/ports/store.ts';
 import { within } from './bounded-search.ts';
+import { gathered } from './gathered.ts';
 import type { Tx } from './group.ts';
 import type { StoreParts } from './parts.ts';
 import { prepared } from './prepared.ts';
 import { changed, type EnvelopeRow, ended, envelopeOf, mayNotBeSent, OPEN } from './rows.ts';
 
-type Outcomes = Omit<DeliveryStore, 'lease' | 'due' | 'endMessages' | 'forgetSeen'>;
+type Outcomes = Omit<DeliveryStore, 'lease' | 'begin' | 'due' | 'endMessages' | 'forgetSeen'>;
 
 /** A lane's last delivery is written this often at most: one hot row for all would cost more than it tells. */
 const LAST_DELIVERED_MS = 1_000;
@@ -36,14 +38,12 @@ export function makeOutcomes({ db, dialect, group, book, cases, clock }: StorePa
   const askAgain = prepared((p: { seq: number; at: Millis | null; asked: number }) =>
     db.updateTable('envelopes').set({ answer_due: p.at, asked: p.asked }).where('seq', '=', p.seq),
   );
-  const standing = prepared((p: { id: string }) =>
-    db
-      .selectFrom('envelopes')
-      .innerJoin('cases', 'cases.case_no', 'envelopes.case_no')
-      .leftJoin('lanes', 'lanes.lane', 'envelopes.lane')
-      .select(['envelopes.fence', 'lanes.paused_at', 'cases.held', 'cases.steps', 'cases.decision'])
-      .where('envelopes.id', '=', p.id),
-  );
+  const standing = db
+    .selectFrom('envelopes')
+    .innerJoin('cases', 'cases.case_no', 'envelopes.case_no')
+    .leftJoin('lanes', 'lanes.lane', 'envelopes.lane')
+    .select(['envelopes.id', 'envelopes.fence', 'lanes.paused_at', 'cases.held', 'cases.steps', 'cases.decision']);
+  const standingOf = dialect.between === undefined ? standingOne() : standingTogether();
   const away = prepared((p: { lane: Party; since: Millis; reason: string }) =>
     db
       .insertInto('lanes')
@@ -76,6 +76,23 @@ export function makeOutcomes({ db, dialect, group, book, cases, clock }: StorePa
       .limit(1),
   );
   const noted = new Map<Party, Millis>();
+
+  function standingOne() {
+    const one = prepared((p: { id: string }) => standing.where('envelopes.id', '=', p.id));
+    return async (id: string) => (await db.executeQuery(one({ id }))).rows[0];
+  }
+
+  /** Asked right before each send: where that is a way to a server and back, one question of all that are to be sent. */
+  function standingTogether() {
+    const many = prepared((p: { ids: readonly string[] }) =>
+      standing.where(sql<boolean>`envelopes.id = any(${p.ids})`),
+    );
+    return gathered(async (ids: readonly string[]) => {
+      const { rows } = await db.executeQuery(many({ ids: [...new Set(ids)] }));
+      const found = new Map(rows.map((row) => [row.id, row]));
+      return ids.map((id) => found.get(id));
+    });
+  }
 
   /** The envelope, while this lease is still the last that was given: it counts even after it ran out, until another is given. */
   async function ours(tx: Tx, lease: Lease): Promise<EnvelopeRow | undefined> {
@@ -216,8 +233,7 @@ export function makeOutcomes({ db, dialect, group, book, cases, clock }: StorePa
       }),
 
     async mayBeSent(lease) {
-      const { rows } = await db.executeQuery(standing({ id: lease.envelope.id }));
-      const [row] = rows;
+      const row = await standingOf(lease.envelope.id);
       if (row === undefined || row.fence !== lease.fence) return 'overtaken';
       if (row.held === 1) return 'held';
       if (row.paused_at !== null) return 'paused';

@@ -86,6 +86,8 @@ export interface Tables {
     doubted_at: number | null;
     /** The fence under which that was written down; another than `fence`, or null: by a program that knows neither, or somebody has it now. */
     doubted_fence: number | null;
+    /** The fence of a lease under which nobody has begun to send; another than `fence`, or null: somebody may have. */
+    unbegun_fence: number | null;
     /** Begin of the first lease under which it may have been sent. */
     first_sent_at: number | null;
     fault: string | null;
@@ -144,7 +146,14 @@ export interface Tables {
     hash: string;
   };
   /** One row: the hash that the first row of the ledger follows, which is that of the last one deleted, or empty. Locked while rows are added. */
-  ledger_anchor: { id: number; hash: string };
+  ledger_anchor: {
+    id: number;
+    hash: string;
+    /** Days that a row is kept at least: where roles are told apart, written by the owner of the tables alone. */
+    kept_days: Generated<number>;
+    /** Says nothing: who may change it may lock the row, and change nothing else of it. */
+    locked: number | null;
+  };
   /** What our own cases made; the state is the column's. */
   register: {
     seq: Generated<number>;

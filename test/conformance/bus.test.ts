@@ -6,6 +6,7 @@ import { wallClock } from '../../contracts/ports/clock.ts';
 import { silent } from '../../contracts/ports/logger.ts';
 import { inProcessBus } from '../../gateway/bus/in-process.ts';
 import { rabbitBus } from '../../gateway/bus/rabbitmq.ts';
+import { LeaseBook } from '../support/lease-book.ts';
 import { envelope } from '../support/sample-case.ts';
 import { rabbitmq } from '../support/services.ts';
 import { BEFORE_ANY_LEASE_ENDS, busSuite, LANES } from './bus-suite.ts';
@@ -22,14 +23,15 @@ else {
   busSuite('RabbitMQ', async () => {
     const prefix = `test-${randomUUID().slice(0, 8)}`;
     prefixes.push(prefix);
-    return rabbitBus({ url, prefix, clock, log: silent });
+    const book = new LeaseBook(clock);
+    return book.over(await rabbitBus({ url, prefix, clock, log: silent, begin: book.begin }));
   });
   after(async () => {
     const connection = await connect(url);
     const channel = await connection.createChannel();
     for (const prefix of prefixes) {
-      for (const lane of LANES) await channel.deleteQueue(`${prefix}.lane.${lane}`);
-      for (const exchange of ['news', 'events']) await channel.deleteExchange(`${prefix}.${exchange}`);
+      for (const lane of LANES) await channel.deleteQueue(`${prefix}.leases.${lane}`);
+      await channel.deleteExchange(`${prefix}.events`);
     }
     await connection.close();
   });

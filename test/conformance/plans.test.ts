@@ -83,6 +83,7 @@ const PLANS: Record<Method | 'start' | 'sweep', readonly string[] | Expected> = 
 
   // Of those that stand ready in one lane, and of those whose time has come.
   lease: ['envelopes_wakes', 'envelopes_place', 'envelopes(seq)', 'envelopes_case', CASE, 'lanes(lane)'],
+  begin: ['envelopes(id)', CASE],
   delivered: HAPPENING,
   refused: HAPPENING,
   postponed: HAPPENING,

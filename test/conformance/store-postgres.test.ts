@@ -413,6 +413,7 @@ else {
         clock: wallClock,
         log: silent,
         lanes: () => [{ lane: 'tea-office', limit: 8, leaseMs: MINUTE }],
+        toBegin: false,
         sweepMs: 60 * MINUTE,
       });
       relay.start();

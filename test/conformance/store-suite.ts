@@ -349,6 +349,77 @@ export function storeSuite(name: string, storageFor: () => Promise<Storage>): vo
         assert.equal(await store.delivered(held, receipt(), nothing, null), 'overtaken', 'a word counts once');
       });
 
+      test('a lease to be begun is given to whoever names it first, whole, and to nobody a second time', async () => {
+        const lane = fresh('lane');
+        await Promise.all(Array.from({ length: 3 }, () => accepted({ parties: [lane] })));
+        const request = { lanes: [{ lane, limit: 3 }], forMs: MINUTE, now: clock.now(), toBegin: true };
+        const leases = await store.lease(request);
+        const names = leases.map(({ envelope: { id }, fence }) => ({ lane, id, fence }));
+        const [first = assert.fail(), second = assert.fail(), third = assert.fail()] = names;
+        const all = await Promise.all([first, second, first, second].map((name) => store.begin(name)));
+        assert.deepEqual(all, [leases[0], leases[1], undefined, undefined]);
+        assert.equal(await store.begin(first), undefined);
+        clock.move(MINUTE);
+        assert.equal(await store.begin(third), undefined, 'its time is over');
+      });
+
+      test('a lease is begun by nothing but its own name: of its lane, its envelope and its fence', async () => {
+        const lane = fresh('lane');
+        const { caseNo } = await accepted({ parties: [lane] });
+        const request = { lanes: [{ lane, limit: 1 }], forMs: MINUTE, now: clock.now(), toBegin: true };
+        const [lease = assert.fail()] = await store.lease(request);
+        const { fence, envelope } = lease;
+        const { id } = envelope;
+        const others = [
+          { lane, id, fence: fence + 1 },
+          { lane, id, fence: fence - 1 },
+          { lane, id: `${caseNo}-02`, fence },
+          { lane: fresh('lane'), id, fence },
+          { lane: '', id: '', fence: 0 },
+          { lane, id: `${id}' or '1' = '1`, fence },
+        ];
+        // With the true one among them: what others name spoils it for nobody.
+        const got = await Promise.all([...others, { lane, id, fence }].map((name) => store.begin(name)));
+        assert.deepEqual(got, [...others.map(() => undefined), lease]);
+        await store.returned(lease);
+        assert.equal(await store.begin({ lane, id, fence }), undefined, 'it was given back');
+      });
+
+      test('a lease that was not given to be begun cannot be: whoever holds it may be sending', async () => {
+        const lane = fresh('lane');
+        await accepted({ parties: [lane] });
+        const { envelope, fence } = await only(lane);
+        assert.equal(await store.begin({ lane, id: envelope.id, fence }), undefined);
+      });
+
+      test('a lease that ran out and that nobody began puts nothing in doubt; a doubt from before stays as old as it is', async () => {
+        const lane = fresh('lane');
+        const { caseNo } = await accepted({ parties: [lane] });
+        const toBegin = async (): Promise<Lease> => {
+          const request = { lanes: [{ lane, limit: 1 }], forMs: MINUTE, now: clock.now(), toBegin: true };
+          return (await store.lease(request))[0] ?? assert.fail('nothing to lease');
+        };
+        const first = await toBegin();
+        clock.move(MINUTE);
+        await leased(fresh('lane'));
+        const view = await store.envelope(`${caseNo}-01`);
+        assert.deepEqual([view?.state, view?.inDoubt, view?.firstSentAt], ['waiting', false, null]);
+        assert.equal(await store.begin({ lane, id: first.envelope.id, fence: first.fence }), undefined);
+        const second = await toBegin();
+        assert.deepEqual([second.inDoubt, second.firstSentAt, second.fence], [false, clock.now(), first.fence + 1]);
+        assert.deepEqual(await store.begin({ lane, id: second.envelope.id, fence: second.fence }), second);
+        const doubtedAt = clock.now();
+        await store.postponed(second, fault('inDoubt'), { notBefore: 0, tried: true, doubtedAt }, nothing);
+        const third = await toBegin();
+        assert.deepEqual([third.inDoubt, third.doubtedAt], [true, doubtedAt]);
+        clock.move(MINUTE);
+        const fourth = await toBegin();
+        assert.deepEqual([fourth.inDoubt, fourth.doubtedAt], [true, doubtedAt]);
+        await store.begin({ lane, id: fourth.envelope.id, fence: fourth.fence });
+        clock.move(MINUTE);
+        assert.equal((await only(lane)).doubtedAt, clock.now(), 'this one was begun');
+      });
+
       test('a late word counts while nobody else was given the envelope', async () => {
         const lane = fresh('lane');
         const { caseNo } = await accepted({ parties: [lane] });

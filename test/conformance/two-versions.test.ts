@@ -135,6 +135,29 @@ describe(`the store of the version before (${before.commit.slice(0, 7)}) and thi
     assert.deepEqual([(await leased(now, clock)).doubtedAt], [seen]);
   });
 
+  test('a lease of the version before cannot be begun here, and what it leaves behind is in doubt; one of this version that nobody began is not', async (t) => {
+    const { old, now, clock } = await both(t);
+    const name = ({ envelope: { id }, fence }: Lease) => ({ lane: TEA, id, fence });
+    const toBegin = async () => {
+      const request = { lanes: [{ lane: TEA, limit: 9 }], forMs: LEASE_MS, now: clock.now(), toBegin: true };
+      return (await now.lease(request))[0] ?? assert.fail('nothing to lease');
+    };
+    await now.accept(newCase({ applicationNo: 'begun' }));
+    await toBegin();
+    clock.move(LEASE_MS);
+    // Nobody began the first: the next is in no doubt by it, until a program sees it that knows nothing of this.
+    const second = await toBegin();
+    assert.deepEqual([second.inDoubt, second.firstSentAt], [false, clock.now()]);
+    await now.returned(second);
+    const theirs = await leased(old, clock);
+    assert.equal(await now.begin(name(theirs)), undefined);
+    clock.move(LEASE_MS);
+    const third = await toBegin();
+    assert.equal(third.inDoubt, true, 'it may have been sent without having been begun');
+    clock.move(LEASE_MS);
+    assert.equal((await leased(old, clock)).inDoubt, true);
+  });
+
   test('certain again by the word of the version before: no doubt is left', async (t) => {
     const { old, now, clock } = await both(t);
     await now.accept(newCase({ applicationNo: 'certain' }));

@@ -38,7 +38,7 @@ function failures(broker: RabbitNode): void {
     const prefix = `e${count}`;
     const lines: LogLine[] = [];
     const [clock, log] = [wallClock, logInto(lines)];
-    const bus = await rabbitBus({ url: broker.url, prefix, clock, log, confirmMs });
+    const bus = await rabbitBus({ url: broker.url, prefix, clock, log, confirmMs, begin: async () => undefined });
     let relay: EventRelay | undefined;
     const store = await openStore({
       file: ':memory:',
@@ -228,11 +228,11 @@ function failures(broker: RabbitNode): void {
       assert.match(await attempt((channel) => channel.bindQueue('tax.events', exchange, key)), /ACCESS_REFUSED/, key);
     const guest = await connect(broker.url);
     t.after(() => guest.close());
-    await (await guest.createChannel()).assertQueue(`${prefix}.lane.tax`);
+    await (await guest.createChannel()).assertQueue(`${prefix}.leases.tax`);
     for (const work of [
-      (channel: Channel) => channel.get(`${prefix}.lane.tax`, { noAck: true }),
+      (channel: Channel) => channel.get(`${prefix}.leases.tax`, { noAck: true }),
       (channel: Channel) => channel.assertQueue(`${prefix}.mine`),
-      (channel: Channel) => channel.bindQueue('tax.events', `${prefix}.news`, ''),
+      async (channel: Channel) => channel.sendToQueue(`${prefix}.leases.tax`, Buffer.from('{}')),
       (channel: Channel) => channel.deleteExchange(exchange),
       async (channel: Channel) => channel.publish(exchange, 'case.progressed.tax', Buffer.from('{}')),
       async (channel: Channel) => channel.sendToQueue('tax.events', Buffer.from('{}')),

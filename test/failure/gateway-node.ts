@@ -57,7 +57,10 @@ export class GatewayNode {
     process.once('exit', kill);
     child.once('exit', () => process.off('exit', kill));
     await new Promise<void>((resolve, reject) => {
-      child.once('message', () => resolve());
+      // It may have asked a party before: what it had leased before it was killed is still on the broker.
+      child.on('message', ({ said }: FromChild) => {
+        if (said === 'ready') resolve();
+      });
       child.once('exit', (code, signal) =>
         reject(new Error(`the gateway did not start (${code ?? signal}): ${this.#words}`)),
       );
@@ -66,6 +69,11 @@ export class GatewayNode {
 
   get dead(): boolean {
     return this.#child === undefined || this.#child.exitCode !== null || this.#child.signalCode !== null;
+  }
+
+  /** What it wrote on standard error since its last start. */
+  get words(): string {
+    return this.#words;
   }
 
   /** What it was armed with has paused it. */

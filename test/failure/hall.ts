@@ -104,6 +104,11 @@ export class Hall {
     return this.#node.dead;
   }
 
+  /** On standard error, since the last start. */
+  get words(): string {
+    return this.#node.words;
+  }
+
   arm(point: KillPoint | null): Promise<void> {
     return this.#node.arm(point);
   }

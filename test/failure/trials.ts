@@ -31,8 +31,8 @@ const EVERYBODY = [
 const DEPARTMENTS_ASKED = EVERYBODY.filter((party) => party !== 'utilities' && party !== 'window');
 const NOT_ASKED_FOR_CERTIFICATES = ['tax', 'medical-insurance', 'social-security', 'utilities'];
 
-/** At every commit point, in every mood. */
-export function trials(): readonly Trial[] {
+/** At every commit point, in every mood. `begins`: the bus asks the store before it hands a lease out. */
+export function trials({ begins = false }: { readonly begins?: boolean } = {}): readonly Trial[] {
   const all: Trial[] = [];
   const add = (mood: Mood, who: readonly string[], points: readonly KillPoint[], story: Trial['story'] = 'three') =>
     all.push(...points.map((point) => ({ point, mood, who, story })));
@@ -89,6 +89,10 @@ export function trials(): readonly Trial[] {
   add('garbled', ['tax'], at('store', 'released', whole, [1]), 'release');
   add('refuses', ['tax', 'social-security'], at('store', 'refused', whole, [1]));
   add('well', [], at('store', 'changed', whole, [1]), 'correction');
+  if (begins) {
+    add('well', [], at('store', 'begin', around, [2, 6]));
+    add('forgetful', EVERYBODY, at('store', 'begin', around, [4]));
+  }
   return all;
 }
 
@@ -211,7 +215,11 @@ export async function survived(
         try {
           await run(hall, trial, tally);
         } catch (error) {
-          tally.failed.push(`${label(trial)} → ${error instanceof Error ? error.message : String(error)}`);
+          const cause = error instanceof Error && error.cause !== undefined ? ` (${String(error.cause)})` : '';
+          const words = hall.dead ? ` and the gateway is dead: ${hall.words}` : '';
+          tally.failed.push(
+            `${label(trial)} → ${error instanceof Error ? error.message : String(error)}${cause}${words}`,
+          );
           await hall.mood(EVERYBODY, 'well');
           if (hall.dead) await hall.start();
         }

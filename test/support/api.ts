@@ -269,6 +269,7 @@ export function metricsInto(requests: string[]): Metrics {
     called: nothing,
     breaker: nothing,
     certificate: nothing,
+    ignored: nothing,
     messagesEnded: nothing,
     refused: (status) => void requests.push(`refused ${status}`),
     http: (method, route, status) => void requests.push(`${method} ${route} ${status}`),

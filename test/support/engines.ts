@@ -73,7 +73,9 @@ async function urlOf(engine: ReturnType<typeof postgres>): Promise<string> {
 async function swept(broker: string, prefix: string, lanes: Iterable<string>): Promise<void> {
   const connection = await connect(broker);
   const channel = await connection.createChannel();
-  for (const lane of lanes) await channel.deleteQueue(`${prefix}.lane.${lane}`);
+  // Those of the version before too, of which a node may have run beside.
+  for (const lane of lanes)
+    for (const queues of ['lane', 'leases']) await channel.deleteQueue(`${prefix}.${queues}.${lane}`);
   for (const exchange of ['news', 'events']) await channel.deleteExchange(`${prefix}.${exchange}`);
   await connection.close();
 }

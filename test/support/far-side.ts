@@ -49,10 +49,14 @@ export class FarSide {
     });
   });
 
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port;
+  }
+
   async open(): Promise<string> {
     this.#server.listen(0, '127.0.0.1');
     await once(this.#server, 'listening');
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+    return `http://127.0.0.1:${this.port}`;
   }
 
   says(path: string, saying: Saying): void {

@@ -199,11 +199,16 @@ export class Follower {
   /** No name and no number of anybody who was in a submission stands in any log line. */
   nobodyInTheLog(): void {
     const lines = inspect(this.world.log, { depth: 12, maxArrayLength: null, maxStringLength: null });
+    this.nobodyIn(lines, 'the log');
+  }
+
+  /** Of those whose cases were submitted. */
+  nobodyIn(text: string, what: string): void {
     assert.ok(this.#names.size > 0);
     assert.deepEqual(
-      [...this.#names].filter((name) => lines.includes(name)),
+      [...this.#names].filter((name) => text.includes(name)),
       [],
-      'personal values in the log',
+      `personal values in ${what}`,
     );
   }
 

@@ -19,6 +19,8 @@ interface Kept {
   notBefore: number;
   until: number;
   fence: number;
+  /** Its lease was given to be begun, and nobody has. */
+  unbegun: boolean;
   attempts: number;
   /** Since when. */
   doubt: Millis | null;
@@ -53,7 +55,8 @@ type Word =
 type Command =
   | Word
   | { readonly do: 'accept' | 'send'; readonly lanes: readonly number[]; readonly pick: number }
-  | { readonly do: 'lease'; readonly lane: number; readonly limit: number }
+  | { readonly do: 'lease'; readonly lane: number; readonly limit: number; readonly toBegin: boolean }
+  | { readonly do: 'begin'; readonly pick: number; readonly named: 'as it is' | 'of another lane' | 'of another fence' }
   | { readonly do: 'release' | 'cancel' | 'pause' | 'hold'; readonly pick: number }
   | { readonly do: 'withdraw' | 'changeTwice' | 'mayBeSent' | 'hear' | 'fail' | 'await'; readonly pick: number }
   | { readonly do: 'end' | 'revise'; readonly pick: number; readonly step: number }
@@ -70,7 +73,20 @@ const step = fc.nat(2);
 const command: fc.Arbitrary<Command> = fc.oneof(
   {
     weight: 5,
-    arbitrary: fc.record({ do: fc.constant('lease' as const), lane, limit: fc.integer({ min: 0, max: 4 }) }),
+    arbitrary: fc.record({
+      do: fc.constant('lease' as const),
+      lane,
+      limit: fc.integer({ min: 0, max: 4 }),
+      toBegin: fc.boolean(),
+    }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      do: fc.constant('begin' as const),
+      pick,
+      named: fc.constantFrom(...(['as it is', 'as it is', 'as it is', 'of another lane', 'of another fence'] as const)),
+    }),
   },
   {
     weight: 3,
@@ -193,7 +209,9 @@ class Course {
         return;
       }
       case 'lease':
-        return this.#lease(one.lane, one.limit);
+        return this.#lease(one.lane, one.limit, one.toBegin);
+      case 'begin':
+        return this.#begin(one);
       case 'pause': {
         const which = one.pick % LANES;
         if (this.#paused.delete(which)) return store.resumed(this.#lane(which), 'operator');
@@ -365,6 +383,28 @@ class Course {
     assert.equal(await this.#store.mayBeSent(lease), expected, kept.id);
   }
 
+  /** Whoever names a lease that is to be begun gets it, once; under any other name there is nothing. */
+  async #begin({ pick, named }: Extract<Command, { do: 'begin' }>): Promise<void> {
+    const now = this.#clock.now();
+    const given = this.#mostly(this.#leases, ({ of, lease }) => of.unbegun && of.fence === lease.fence, pick);
+    if (given === undefined) return;
+    const { of: kept, lease } = given;
+    const { envelope, fence } = lease;
+    const name = { lane: envelope.to, id: envelope.id, fence };
+    if (named === 'of another lane') name.lane = this.#lane((kept.lane + 1) % LANES);
+    if (named === 'of another fence') name.fence += 1;
+    const stands = kept.state === 'leased' && kept.fence === fence && kept.unbegun && kept.until > now;
+    const expected = stands && named === 'as it is' ? { ...lease, ended: isOver(kept) } : undefined;
+    // Both at once, on two nodes where there are two.
+    const got = await Promise.all([this.#nodes[0], this.#store].map((store) => store.begin(name)));
+    assert.deepEqual(
+      got.filter((one) => one !== undefined),
+      expected === undefined ? [] : [expected],
+      `${kept.id} ${named}`,
+    );
+    if (expected !== undefined) kept.unbegun = false;
+  }
+
   async #word(one: Word): Promise<void> {
     const given = this.#mostly(this.#leases, ({ of, lease }) => of.word === lease, one.pick);
     if (given === undefined) return;
@@ -418,13 +458,17 @@ class Course {
     if (counts) Object.assign(of, become);
   }
 
-  async #lease(which: number, limit: number): Promise<void> {
+  async #lease(which: number, limit: number, toBegin: boolean): Promise<void> {
     const now = this.#clock.now();
     for (const kept of this.#list) {
-      if (kept.state === 'leased' && kept.until <= now) Object.assign(kept, { state: 'waiting', doubt: now });
+      if (kept.state !== 'leased' || kept.until > now) continue;
+      kept.state = 'waiting';
+      // What nobody began nobody has sent.
+      if (!kept.unbegun) kept.doubt = now;
+      else if (kept.attempts === 0 && kept.doubt === null) kept.firstSentAt = null;
     }
     const lanes = [{ lane: this.#lane(which), limit }];
-    const leases = await this.#store.lease({ lanes, forMs: LEASE_MS, now });
+    const leases = await this.#store.lease({ lanes, forMs: LEASE_MS, now, toBegin });
     const taken = this.#next(which, limit, now);
     for (const kept of taken) kept.firstSentAt ??= now;
     const expected = taken.filter((kept) => !isOver(kept) || kept.doubt !== null);
@@ -444,7 +488,8 @@ class Course {
     for (const [i, lease] of leases.entries()) {
       const kept = expected[i] as Kept;
       assert.ok(lease.fence > kept.fence, 'the fence grows');
-      Object.assign(kept, { state: 'leased', until: now + LEASE_MS, fence: lease.fence, word: lease });
+      const { fence } = lease;
+      Object.assign(kept, { state: 'leased', until: now + LEASE_MS, fence, unbegun: toBegin, word: lease });
       this.#leases.push({ of: kept, lease });
     }
   }
@@ -507,6 +552,7 @@ class Course {
       notBefore: 0,
       until: 0,
       fence: 0,
+      unbegun: false,
       attempts: 0,
       doubt: null,
       firstSentAt: null,

@@ -67,6 +67,7 @@ export function metricsInto(told: string[]): Metrics {
     called: tell('called'),
     breaker: tell('breaker'),
     certificate: tell('certificate'),
+    ignored: (party, reason) => void told.push(`ignored ${party} ${reason}`),
     messagesEnded: (party: Party, count: number) => void told.push(`messagesEnded ${party} ${count}`),
     refused: tell('refused'),
     http: tell('http'),

@@ -1,7 +1,7 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as rest } from 'node:timers/promises';
@@ -31,15 +31,20 @@ export class RabbitNode {
   readonly #folder: string;
   #process: ChildProcess | undefined;
 
-  private constructor(folder: string, port: number) {
+  private constructor(folder: string, port: number, user: string) {
     this.#folder = folder;
     this.port = port;
     this.#name = `onewindow-test-${port}@localhost`;
-    this.url = `amqp://guest:guest@127.0.0.1:${port}`;
+    this.url = `amqp://${user}:${user}@127.0.0.1:${port}`;
   }
 
-  static async start(): Promise<RabbitNode> {
-    const node = new RabbitNode(await mkdtemp(path.join(tmpdir(), 'onewindow-rabbit-')), await freePort());
+  /** @param settings lines of its configuration file; `user` is its first one, and its password */
+  static async start(settings = '', user = 'guest'): Promise<RabbitNode> {
+    const node = new RabbitNode(await mkdtemp(path.join(tmpdir(), 'onewindow-rabbit-')), await freePort(), user);
+    await writeFile(
+      path.join(node.#folder, 'rabbitmq.conf'),
+      `default_user = ${user}\ndefault_pass = ${user}\n${settings}`,
+    );
     await node.start();
     return node;
   }

@@ -60,9 +60,9 @@ export async function postgresNode(
 }
 
 /** A RabbitMQ for one test to break: Debian's package is installed if need be. It ends with this process, or before. */
-export async function rabbitNode(): Promise<RabbitNode | { readonly missing: string }> {
+export async function rabbitNode(settings?: string, user?: string): Promise<RabbitNode | { readonly missing: string }> {
   try {
-    return await RabbitNode.start();
+    return await RabbitNode.start(settings, user);
   } catch (error) {
     return missing(`no RabbitMQ could be started here: ${(error as Error).message.split('\n')[0]}`);
   }

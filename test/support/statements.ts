@@ -58,7 +58,9 @@ export async function wholePath(store: Store): Promise<void> {
   await store.byApplication('window-demo', 'A0');
   await Promise.all(['A0', 'A1', 'A2', 'A3'].map((applicationNo) => store.accept(newCase({ applicationNo }))));
   const round = { lanes: [{ lane, limit: 9 }], forMs: 1000, now: Date.now() };
-  const [one, two, three, four] = (await store.lease(round)) as [Lease, Lease, Lease, Lease];
+  const leases = (await store.lease({ ...round, toBegin: true })) as [Lease, Lease, Lease, Lease];
+  const [one, two, three, four] = leases;
+  await Promise.all(leases.map(({ envelope: { id }, fence }) => store.begin({ lane, id, fence })));
   await store.delivered(one, { number: 'N1', duplicate: false }, nothing, 1);
   const when = { notBefore: Date.now() + 9999, tried: true, doubtedAt: null };
   await store.postponed(two, fault('busy'), when, nothing);

@@ -181,6 +181,12 @@ const CALLS: Record<Method, (scene: Scene) => Promise<unknown>> = {
     clock.move(2 * MINUTE);
     await store.lease({ lanes: [{ lane: LANE, limit: ROWS }], forMs: MINUTE, now: clock.now() });
   },
+  async begin({ store, clock }) {
+    await Promise.all(['begin-1', 'begin-2'].map((applicationNo) => store.accept(newCase({ applicationNo }))));
+    const request = { lanes: [{ lane: LANE, limit: 1_000 }], forMs: MINUTE, now: clock.now(), toBegin: true };
+    const leases = await store.lease(request);
+    await Promise.all(leases.map(({ envelope: { id, to: lane }, fence }) => store.begin({ lane, id, fence })));
+  },
   async delivered({ store, clock, leased }) {
     await store.delivered(await leased(), { number: 'N', duplicate: false }, nothing, clock.now() + 1);
     await store.delivered(await leased(), { number: null, duplicate: false }, done, null);
