@@ -128,4 +128,7 @@ function valueAt(value: Json | undefined, path: readonly string[]): Json | undef
 }
 
 const isBlank = (value: Json | undefined): boolean =>
-  value === undefined || value === null || (typeof value === 'string' && value.trim() === '');
+  value === undefined ||
+  value === null ||
+  (typeof value === 'string' && value.trim() === '') ||
+  (typeof value === 'object' && Object.keys(value).length === 0);
