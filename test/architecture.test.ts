@@ -68,6 +68,12 @@ const RULES = [
   },
   { name: 'jsonata in one file', from: { pathNot: '^contracts/mapping[.]ts$' }, to: { path: 'node_modules/jsonata' } },
   {
+    name: 're2js in one file',
+    from: { pathNot: '^contracts/linear-pattern[.]ts$' },
+    to: { path: 'node_modules/re2js' },
+  },
+  { name: 'saxes in one file', from: { pathNot: '^adapters/wire/text/xml[.]ts$' }, to: { path: 'node_modules/saxes' } },
+  {
     name: 'opossum in one file',
     from: { pathNot: '^gateway/delivery/guard[.]ts$' },
     to: { path: 'node_modules/opossum' },

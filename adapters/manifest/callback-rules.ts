@@ -1,11 +1,19 @@
+import type { Mapping } from '../../contracts/mapping.ts';
 import type { Json, JsonObject } from '../../contracts/ports/envelope.ts';
-import type { Manifest, ManifestAsWritten } from './manifest.ts';
 import { isAmong, type NamesUsed, namesUsed } from './names-used.ts';
-
-type CallbackAsWritten = NonNullable<NonNullable<ManifestAsWritten['operations']['collect']>['callback']>;
 
 /** Expressions whose value decides what a push does. */
 const EFFECTS = ['about', 'at', 'dedupe', 'answer', 'changed'] as const;
+
+/** A callback as its manifest writes it. */
+type CallbackAsWritten = { readonly verify: string } & { readonly [part in (typeof EFFECTS)[number]]?: string };
+
+/** What is looked at of a manifest that was read. */
+interface Proving {
+  /** JSON Schema of the deployment's settings. */
+  readonly settings: JsonObject;
+  readonly callback: { readonly verify: Mapping; readonly proof: NamesUsed } | undefined;
+}
 
 /** What would let strangers speak for the party: by the part of the callback, and in words. */
 export function pushMistakes(
@@ -63,10 +71,7 @@ function filled(value: object, paths: readonly (readonly string[])[]): object {
  * Whether a verification takes a push that has no signature, under any of the settings that a deployment may give: then it verifies nothing.
  * An expression that fails takes nothing.
  */
-export async function acceptsUnsigned({
-  callback,
-  settings,
-}: Pick<Manifest, 'callback' | 'settings'>): Promise<boolean> {
+export async function acceptsUnsigned({ callback, settings }: Proving): Promise<boolean> {
   if (callback === undefined) return false;
   for (const given of settingsToTry(settings))
     for (const push of unsigned(callback.proof))
@@ -95,7 +100,7 @@ function choicesOf(schema: Json): readonly Json[] {
 
 /** Paths and values of the settings that must not be blank: those that a push is verified with, and whatever secret is given. */
 export function blankKeys(
-  { settings: schema, callback }: Pick<Manifest, 'settings' | 'callback'>,
+  { settings: schema, callback }: Proving,
   settings: JsonObject,
 ): readonly { readonly path: readonly string[]; readonly verifies: boolean }[] {
   const keys = callback?.proof.settings.filter((path) => path.length > 0) ?? [];
@@ -123,4 +128,7 @@ function valueAt(value: Json | undefined, path: readonly string[]): Json | undef
 }
 
 const isBlank = (value: Json | undefined): boolean =>
-  value === undefined || value === null || (typeof value === 'string' && value.trim() === '');
+  value === undefined ||
+  value === null ||
+  (typeof value === 'string' && value.trim() === '') ||
+  (typeof value === 'object' && Object.keys(value).length === 0);

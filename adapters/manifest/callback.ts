@@ -77,10 +77,11 @@ export async function takePush(
 
   async function tellChanges(done: Done, input: object): Promise<void> {
     const changes = changesOf(await made(() => expected(callback.changed)(input, caller.line.functions)));
-    const { dedupe } = await named({ at: undefined, dedupe: callback.dedupe }, done, caller.meanings, {
-      at: 0,
-      dedupe: digest(),
-    });
+    // A push of a result may have a name that one of a change has not: then its bytes are its name.
+    const unnamed = { at: 0, dedupe: digest() };
+    const { dedupe } = await named({ at: undefined, dedupe: callback.dedupe }, done, caller.meanings, unnamed).catch(
+      () => unnamed,
+    );
     for (const [at, change] of changes.entries()) await inbox.changed(change, at === 0 ? dedupe : `${dedupe}#${at}`);
   }
 

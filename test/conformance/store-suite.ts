@@ -1763,6 +1763,19 @@ export function storeSuite(name: string, storageFor: () => Promise<Storage>): vo
         );
       });
 
+      test('a certificate change is told once under its name, however often and at once it is said', async () => {
+        await forgetAll();
+        const name = { party: 'tea-office', dedupe: fresh('change') };
+        assert.equal(await own.changeKnown(name), false);
+        await Promise.all([1, 2, 3].map((n) => own.changeTold(name, [said(`c${n}`, null)])));
+        assert.equal(await own.changeKnown(name), true);
+        await own.changeTold(name, [said('later', null)]);
+        assert.equal((await waiting()).length, 1);
+        assert.equal(await own.changeKnown({ ...name, party: 'another' }), false);
+        // It is no message, and nobody's to look at.
+        assert.equal((await own.due()).kept, false);
+      });
+
       test('of too many the oldest are given up, and of few none', async () => {
         await forgetAll();
         await own.tell(Array.from({ length: 20 }, (_, n) => said(String(n), null)));
