@@ -6,6 +6,7 @@ import { ContractFileError, loadContracts } from '../contracts/load.ts';
 import type { PartyFolder } from '../contracts/ports/adapter.ts';
 import type { PublishedContract } from '../contracts/ports/contract.ts';
 import type { ContractName, Party } from '../contracts/ports/envelope.ts';
+import { acceptsUnsigned } from './manifest/callback-rules.ts';
 import { mappingFunctions } from './manifest/functions.ts';
 import { interpret, offersOf } from './manifest/interpret.ts';
 import { limitsOf } from './manifest/limits.ts';
@@ -68,6 +69,10 @@ async function loadParty(
   const contracts = await loadContracts(path.join(own, 'schemas'));
   const names = new Set([...published, ...contracts.map(({ name }) => name)]);
   const manifest = readManifest(own, mappingFunctions, names, schemas && mappingNames([...schemas, ...contracts]));
+  if (await acceptsUnsigned(manifest))
+    throw new ManifestError([
+      `${manifest.party}/manifest.yaml /operations/collect/callback/verify: takes a push without any signature（未签名的推送也会通过验签）`,
+    ]);
   const limits = await limitsOf(
     manifest,
     [...(schemas ?? []), ...contracts].map(({ schema }) => schema),

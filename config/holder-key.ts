@@ -1,6 +1,7 @@
 import { randomBytes, randomUUID } from 'node:crypto';
-import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { link, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { makePrivateFolder, PRIVATE } from './private-files.ts';
 
 /**
  * The key under which the access ledger hashes its holders: 64 hex digits in `<dataDir>/holder-hash.key`, readable by the owner
@@ -9,7 +10,7 @@ import path from 'node:path';
  * @throws Error when the folder or file cannot be used, or the file holds something else
  */
 export async function holderHashKey(dataDir: string): Promise<string> {
-  await mkdir(dataDir, { recursive: true });
+  makePrivateFolder(dataDir);
   const file = path.join(dataDir, 'holder-hash.key');
   const kept = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code !== 'ENOENT') throw error;
@@ -22,7 +23,7 @@ export async function holderHashKey(dataDir: string): Promise<string> {
 /** Written whole beside it and then linked: neither a crash nor two gateways starting at once leave half a key or two keys. */
 async function made(file: string): Promise<string> {
   const draft = `${file}.${randomUUID()}`;
-  await writeFile(draft, `${randomBytes(32).toString('hex')}\n`, { mode: 0o600, flush: true });
+  await writeFile(draft, `${randomBytes(32).toString('hex')}\n`, { mode: PRIVATE.file, flush: true });
   try {
     await link(draft, file);
   } catch (error) {

@@ -63,6 +63,16 @@ describe('settings', () => {
     assert.deepEqual(settings.parties, { tax: { baseUrl: 'http://127.0.0.1:1', terms: { concurrency: 2 } } });
   });
 
+  test('take the balancers in front from the environment, over those of the file', async () => {
+    const CONFIG = await file('proxies.yaml', 'http: {trustedProxies: ["10.0.0.1"], connections: 300}');
+    const env = { DATA_DIR: DATA_DIR(), CONFIG, TRUSTED_PROXIES: '172.30.0.0/24, 10.0.0.2' };
+    const { http } = await loadSettings(env);
+    assert.deepEqual([http.trustedProxies, http.connections], [['172.30.0.0/24', '10.0.0.2'], 300]);
+    assert.deepEqual(await mistakes({ CONFIG, TRUSTED_PROXIES: 'everybody' }), [
+      'http.trustedProxies[0]: expected an address or a CIDR range such as 10.0.0.0/24, got "everybody"',
+    ]);
+  });
+
   test('know the demo apps in the demo profile only', async () => {
     const keys = async (argv: string[], CONFIG = '') =>
       (await loadSettings({ DATA_DIR: DATA_DIR(), CONFIG }, argv)).apps.map(({ key, secrets }) => `${key} ${secrets}`);
@@ -118,7 +128,7 @@ parties: {tax: 5}
     const secret = 'a-secret-long-enough';
     const apps = [
       { key: 'one', secret, role: 'window', party: 'tax' },
-      { key: 'one', secret, role: 'department', channels: ['web'] },
+      { key: 'one', secret: `another ${secret}`, role: 'department', channels: ['web'] },
     ];
     const CONFIG = await file('apps.json', JSON.stringify({ apps, parties: { Tax: {} } }));
     assert.deepEqual(await mistakes({ CONFIG }), [
@@ -128,6 +138,60 @@ parties: {tax: 5}
       'apps[1].channels: only for the role window',
       "parties.Tax: a party's name is lower-case letters, digits and -",
     ]);
+  });
+
+  test('tell which secret stands twice, over all apps and both of its fields, without showing it', async () => {
+    const [one, two] = ['geheim-of-one-0123456789', 'geheim-of-two-0123456789'];
+    const apps = [
+      { key: 'one', secret: one, role: 'window', previousSecret: two },
+      { key: 'two', secret: two, role: 'operator' },
+      { key: 'three', secret: 'geheim-of-three-0123456789', role: 'auditor', previousSecret: one },
+      {
+        key: 'four',
+        secret: 'geheim-of-four-0123456789',
+        role: 'auditor',
+        previousSecret: 'geheim-of-four-0123456789',
+      },
+    ];
+    const told = await mistakes({ CONFIG: await file('twice.json', JSON.stringify({ apps })) });
+    const after = 'every app has a secret of its own, and another one each time';
+    assert.deepEqual(told, [
+      `apps[1].secret: the same as apps[0].previousSecret; ${after}`,
+      `apps[2].previousSecret: the same as apps[0].secret; ${after}`,
+      `apps[3].previousSecret: the same as apps[3].secret; ${after}`,
+    ]);
+    assert.doesNotMatch(told.join('\n'), /geheim/);
+  });
+
+  test('take an app with two secrets, the current one first', async () => {
+    const app = { key: 'one', secret: 'n'.repeat(22), previousSecret: 'o'.repeat(22), role: 'window' };
+    const CONFIG = await file('two.json', JSON.stringify({ apps: [app] }));
+    const { apps } = await loadSettings({ DATA_DIR: DATA_DIR(), CONFIG });
+    assert.deepEqual(apps, [{ key: 'one', secrets: ['n'.repeat(22), 'o'.repeat(22)], role: 'window' }]);
+  });
+
+  test('let the demo serve this machine alone, however it was asked for and wherever the host was set', async () => {
+    const demo = await file('demo-open.yaml', 'demo: true');
+    const open = await file('demo-host.yaml', 'demo: true\nhost: 0.0.0.0');
+    const wrong = (place: string, host: string) =>
+      `${place}: everybody knows the secrets of the demo apps, so that demo (--demo) serves this machine alone: expected 127.0.0.1, ::1 or localhost, got "${host}"`;
+    for (const host of [
+      '0.0.0.0',
+      '::',
+      '0',
+      '10.1.2.3',
+      '::ffff:0.0.0.0',
+      '::ffff:10.1.2.3',
+      'no-such-host.invalid',
+    ]) {
+      assert.deepEqual(await mistakes({ HOST: host }, ['--demo']), [wrong('HOST', host)]);
+      assert.deepEqual(await mistakes({ HOST: host, CONFIG: demo }), [wrong('HOST', host)]);
+    }
+    assert.deepEqual(await mistakes({ CONFIG: open }), [wrong('host', '0.0.0.0')]);
+    assert.deepEqual(await mistakes({ CONFIG: open }, ['--check']), [wrong('host', '0.0.0.0')]);
+    for (const host of ['127.0.0.1', '127.8.9.10', '::1', '::ffff:127.0.0.1', 'localhost'])
+      assert.equal((await loadSettings({ DATA_DIR: DATA_DIR(), HOST: host }, ['--demo'])).host, host);
+    assert.equal((await loadSettings({ DATA_DIR: DATA_DIR(), HOST: '0.0.0.0' })).host, '0.0.0.0', 'without demo');
   });
 
   test('tell a missing setting of an app', async () => {

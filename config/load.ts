@@ -1,12 +1,14 @@
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseDocument } from 'yaml';
 import type { Json, JsonObject } from '../contracts/ports/envelope.ts';
 import defaults from './defaults.json' with { type: 'json' };
-import { demoApps } from './demo.ts';
+import { demoApps, demoMistakes } from './demo.ts';
 import { holderHashKey } from './holder-key.ts';
 import { settingMistakes } from './mistakes.ts';
+import { makePrivateFolder } from './private-files.ts';
+import schema from './settings.schema.json' with { type: 'json' };
 import type { App, Settings } from './settings.ts';
 
 /** Everything wrong with the settings at once, one plain line each; never a secret's value. */
@@ -26,11 +28,13 @@ export const HELP = `Onewindow 一窗总线
   npm start -- --demo      serves, with demo apps and departments  演示模式
   npm start -- --check     checks all configuration, serves not    只检查配置
   npm start -- --help      tells this                              显示本说明
+  npm run migrate          brings the store up, as its owner       以属主身份升级存储
 
 Environment, all optional 环境变量（均可省略）:
   PORT       port to listen on (8080)                              监听端口
   HOST       address to listen on (127.0.0.1)                      监听地址
   ADMIN_PORT a port of its own for the metrics (none)              指标专用端口
+  TRUSTED_PROXIES  balancers in front, addresses or CIDR, with ,   前置代理的地址
   DATA_DIR   folder of the store (./data)                          数据目录
   DATABASE_URL  a PostgreSQL that nodes share, not DATA_DIR        PostgreSQL 地址
   AMQP_URL   a RabbitMQ, where there are several nodes             RabbitMQ 地址
@@ -47,6 +51,11 @@ type Env = { readonly [name: string]: string | undefined };
 const FROM_ENV = [
   { name: 'PORT', key: 'port', read: (text: string): Json => (/^\d+$/.test(text) ? Number(text) : text) },
   { name: 'ADMIN_PORT', key: 'adminPort', read: (text: string): Json => (/^\d+$/.test(text) ? Number(text) : text) },
+  {
+    name: 'TRUSTED_PROXIES',
+    key: 'http.trustedProxies',
+    read: (text: string): Json => text.split(',').map((one) => one.trim()),
+  },
   { name: 'HOST', key: 'host', read: (text: string): Json => text },
   { name: 'DATA_DIR', key: 'dataDir', read: (text: string): Json => text },
   { name: 'DATABASE_URL', key: 'databaseUrl', read: (text: string): Json => text },
@@ -78,18 +87,33 @@ export async function loadSettings(env: Env, argv: readonly string[] = []): Prom
   const written = [
     { folders: FOLDERS },
     env.CONFIG ? await settingsFile(env.CONFIG, mistakes) : {},
-    Object.fromEntries(set.map(({ key, value }) => [key, value])),
+    set.map(({ key, value }) => nested(key.split('.'), value)).reduce(laidOver, {}),
     argv.includes('--demo') ? { demo: true } : {},
   ].reduce<JsonObject>(laidOver, defaults);
-  mistakes.push(...settingMistakes(written, new Map(set.map(({ name, key }) => [key, name]))));
+  const origins = new Map(set.map(({ name, key }) => [key as string, name as string]));
+  const wrong = settingMistakes(written, origins);
+  const settings = written as unknown as WrittenSettings;
+  mistakes.push(...wrong, ...(wrong.length > 0 ? [] : await demoMistakes(settings, origins.get('host'))));
   if (mistakes.length > 0) throw new SettingsError(mistakes);
 
-  const settings = written as unknown as WrittenSettings;
   const own = settings.apps.map(appOf);
   const apps = settings.demo ? withDemo(own) : own;
   const dataDir = path.resolve(settings.dataDir);
   const key = await prepared(dataDir, settings.holderHashKey);
   return { ...settings, apps, dataDir, holderHashKey: key };
+}
+
+/**
+ * The address under which the store's owner migrates it, where that is another than the gateway's. No setting: a gateway never has it.
+ *
+ * @throws SettingsError, without the address
+ */
+export function loadOwnerUrl({ MIGRATE_DATABASE_URL: url }: Env): string | undefined {
+  if (!url) return undefined;
+  const { pattern, description } = schema.properties.databaseUrl;
+  if (!new RegExp(pattern).test(url) || !URL.canParse(url))
+    throw new SettingsError([`MIGRATE_DATABASE_URL: expected ${description}, got something else (not shown)`]);
+  return url;
 }
 
 /** Checked, and not yet complete. */
@@ -142,6 +166,9 @@ async function settingsFile(file: string, mistakes: string[]): Promise<JsonObjec
 
 const lineOf = (text: string, at: number): number => text.slice(0, at).split('\n').length;
 
+const nested = (keys: readonly string[], value: Json): JsonObject =>
+  keys.reduceRight<Json>((inside, key) => ({ [key]: inside }), value) as JsonObject;
+
 /** `over` wins, key by key; lists are replaced whole. */
 function laidOver(under: JsonObject, over: JsonObject): JsonObject {
   const both = Object.entries(over).map(([key, value]): [string, Json] => {
@@ -158,7 +185,7 @@ function isObject(value: Json | undefined): value is JsonObject {
 /** Makes the data folder, and finds the key of the holder hashes. */
 async function prepared(dataDir: string, given: string | undefined): Promise<string> {
   try {
-    await mkdir(dataDir, { recursive: true });
+    makePrivateFolder(dataDir);
     return given ?? (await holderHashKey(dataDir));
   } catch (error) {
     throw new SettingsError([`dataDir: ${error instanceof Error ? error.message : String(error)}`]);

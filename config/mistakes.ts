@@ -1,7 +1,9 @@
 import { isIP } from 'node:net';
 import { compileSchema } from '../contracts/compile.ts';
 import { countOf } from '../contracts/count.ts';
+import { linearPattern } from '../contracts/linear-pattern.ts';
 import type { Json, JsonObject } from '../contracts/ports/envelope.ts';
+import { repeatedSecrets } from './app-secrets.ts';
 import schema from './settings.schema.json' with { type: 'json' };
 import type { Settings } from './settings.ts';
 
@@ -68,6 +70,8 @@ function isNetwork(text: string): boolean {
 
 interface AppAsWritten {
   readonly key: string;
+  readonly secret: string;
+  readonly previousSecret?: string;
   readonly role: string;
   readonly channels?: readonly string[];
   readonly party?: string;
@@ -75,7 +79,7 @@ interface AppAsWritten {
 
 function appMistakes(apps: readonly AppAsWritten[]): readonly string[] {
   const keys = apps.map(({ key }) => key);
-  return apps.flatMap(({ key, role, channels, party }, at) => [
+  const mistakes = apps.flatMap(({ key, role, channels, party }, at) => [
     ...(keys.indexOf(key) < at ? [`apps[${at}].key: another app has this key too`] : []),
     ...(role === 'department' && party === undefined
       ? [`apps[${at}].party: a department's app must name its party`]
@@ -83,9 +87,10 @@ function appMistakes(apps: readonly AppAsWritten[]): readonly string[] {
     ...(role !== 'department' && party !== undefined ? [`apps[${at}].party: only for the role department`] : []),
     ...(role !== 'window' && channels !== undefined ? [`apps[${at}].channels: only for the role window`] : []),
   ]);
+  return [...mistakes, ...repeatedSecrets(apps)];
 }
 
-const PARTY = new RegExp(schema.$defs.party.pattern);
+const PARTY = linearPattern(schema.$defs.party.pattern);
 
 function partyMistakes(parties: Json | undefined): readonly string[] {
   return Object.keys(parties ?? {})

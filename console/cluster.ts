@@ -12,6 +12,7 @@ import path from 'node:path';
 import { setTimeout as rest } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs, styleText } from 'node:util';
+import { PRIVATE } from '../config/private-files.ts';
 import { countOf } from '../contracts/count.ts';
 import type { Filing } from '../contracts/ports/simulator.ts';
 import { begun, type Engines, lacking } from '../test/support/engines.ts';
@@ -114,7 +115,7 @@ class Cluster {
       rate: { perMinute: 0 },
       delivery: { leaseMs: LEASE_MS },
     };
-    await writeFile(file, JSON.stringify(settings), { mode: 0o600 });
+    await writeFile(file, JSON.stringify(settings), { mode: PRIVATE.file });
     this.#env = { ...process.env, CONFIG: file, DATABASE_URL: databaseUrl, AMQP_URL: amqpUrl, LOG_LEVEL: 'error' };
     this.#env.DATA_DIR = folder;
     this.#nodes = ports.map((port) => ({ port, child: this.#node(port) }));

@@ -11,6 +11,7 @@ import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { stripVTControlCharacters, styleText } from 'node:util';
+import { PRIVATE } from '../config/private-files.ts';
 import type { Filing, Mood } from '../contracts/ports/simulator.ts';
 import { Client, demoApp } from './client.ts';
 import * as story from './story.ts';
@@ -52,7 +53,8 @@ function chapter(number: number, zh: string, en: string): void {
 /** Readable in 100 columns: what is longer goes on in the next line, under its own beginning. */
 function tell(text: string, indent = 3): void {
   let line = ' '.repeat(indent);
-  for (const word of text.split(/(?<= )/)) {
+  const words = text.split(' ');
+  for (const word of words.map((one, at) => (at < words.length - 1 ? `${one} ` : one))) {
     if (columns(line + word.trimEnd()) > WIDTH && line.trim() !== '') {
       console.log(line.trimEnd());
       line = ' '.repeat(indent + 2);
@@ -255,7 +257,7 @@ async function play(): Promise<void> {
   const config = await json<{ parties: Record<string, { baseUrl?: string; host?: string; port?: number }> }>('/config');
   // Here nobody wants to wait a quarter of a minute for a source that came back.
   const certificates = { owedSweepMs: 200, owedAfterMs: [300] };
-  await writeFile(path.join(folder, 'sims.json'), JSON.stringify({ ...config, certificates }));
+  await writeFile(path.join(folder, 'sims.json'), JSON.stringify({ ...config, certificates }), { mode: PRIVATE.file });
   tell(
     Object.entries(config.parties)
       .map(

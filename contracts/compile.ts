@@ -1,10 +1,12 @@
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
 import addStandardFormats from 'ajv-formats';
 import { FORMATS } from './formats.ts';
+import { linearPattern, PatternError } from './linear-pattern.ts';
 import type { Problem } from './ports/contract.ts';
 import type { Json, JsonObject } from './ports/envelope.ts';
 import { problemsOf } from './problems.ts';
 import { declaredNames } from './references.ts';
+import { patternsOf } from './schema-patterns.ts';
 
 /** What is wrong with a value, in the value's order; [] when nothing is. At most `MOST_PROBLEMS`, the last of which then says that there are more. */
 export type Check = (value: unknown) => readonly Problem[];
@@ -37,8 +39,8 @@ const MOST_PARTS = 5_000;
 const ANNOTATIONS = ['x-sensitive', 'x-secret', 'x-title-zh', 'x-unit', 'x-expects'];
 
 /**
- * @param schema JSON Schema 2020-12, strict; formats of `formats.ts` and the standard ones
- * @throws SchemaError when it is not one, or refers to what is not there
+ * @param schema JSON Schema 2020-12, strict; formats of `formats.ts` and the standard ones; its regular expressions run in linear time
+ * @throws SchemaError when it is not one, refers to what is not there, or has a regular expression that cannot be run so
  */
 export function compileSchema(schema: Json, options: CompileOptions = {}): Check {
   return schemaCompiler(options)(schema);
@@ -67,6 +69,10 @@ export function schemaCompiler(options: CompileOptions = {}): (schema: Json) => 
   };
 }
 
+const LONGEST_URL = 2_048;
+/** In place of `new RegExp`: a schema may be anybody's. */
+const LINEAR = Object.assign((pattern: string) => linearPattern(pattern), { code: 'linearPattern' });
+
 function makeAjv({ schemas = [], defaults = false }: CompileOptions, allErrors: boolean): Ajv2020 {
   const ajv = new Ajv2020({
     allErrors,
@@ -76,15 +82,24 @@ function makeAjv({ schemas = [], defaults = false }: CompileOptions, allErrors: 
     allowUnionTypes: true,
     useDefaults: defaults,
     // Halves the time of compiling; what runs is made fast by V8.
-    code: { optimize: false },
+    code: { optimize: false, regExp: LINEAR },
     // For the schema's side of an error. The value's side, which comes with it, is dropped in problems.ts.
     verbose: true,
     logger: false,
   });
   (addStandardFormats as unknown as (ajv: Ajv2020) => void)(ajv);
+  // The library's own takes time that grows with the square of the text's length.
+  ajv.addFormat(
+    'url',
+    (text) => text.length <= LONGEST_URL && /^(?:https?|ftp):\/\//i.test(text) && URL.canParse(text),
+  );
   for (const [name, { holds }] of Object.entries(FORMATS)) ajv.addFormat(name, holds);
   ajv.addVocabulary(ANNOTATIONS);
-  for (const schema of schemas) guarded(schema, () => ajv.addSchema(schema));
+  for (const schema of schemas)
+    guarded(schema, () => {
+      refusePatterns(schema);
+      ajv.addSchema(schema);
+    });
   return ajv;
 }
 
@@ -94,8 +109,24 @@ function compiled(ajv: Ajv2020, schema: Json): ValidateFunction {
       throw new Error('a schema is an object');
     }
     const known = typeof schema.$id === 'string' ? ajv.getSchema(schema.$id) : undefined;
-    return known ?? ajv.compile(schema);
+    if (known !== undefined) return known;
+    refusePatterns(schema);
+    return ajv.compile(schema);
   }) as ValidateFunction;
+}
+
+/** All of them at once, each by its place. */
+function refusePatterns(schema: Json): void {
+  const mistakes = patternsOf(schema).flatMap(({ pointer, pattern }) => {
+    try {
+      linearPattern(pattern);
+      return [];
+    } catch (error) {
+      if (!(error instanceof PatternError)) throw error;
+      return [`${pointer}: ${error.message}`];
+    }
+  });
+  if (mistakes.length > 0) throw new Error(mistakes.join('; '));
 }
 
 function guarded<T>(schema: Json, run: () => T): T {

@@ -123,7 +123,7 @@ export const FORMATS: { readonly [name: string]: Format } = {
     },
   },
   share: {
-    holds: shape(/^(?!0{1,2}\.00$)(100\.00|\d{1,2}\.\d{2})$/),
+    holds: (text) => /^(100\.00|\d{1,2}\.\d{2})$/.test(text) && Number(text) > 0,
     normalise: toHalfWidth,
     words: {
       zh: '份额百分比文本，大于 0，不超过 100.00，两位小数，例如 "50.00"',

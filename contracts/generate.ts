@@ -31,13 +31,29 @@ export async function generated(): Promise<string> {
     ignoreMinAndMaxItems: true,
     style: { singleQuote: true, printWidth: 120 },
   });
-  return types
-    .replace(/export interface Contracts \{[^}]*\}\n/, '')
-    .replace(
-      /(\n \* ?)?\n \* This interface was referenced by `Contracts`'s JSON-Schema\n \* via the `definition` "\w+"\./g,
-      '',
-    )
-    .replace(/\/\*\*\n \*\/\n/g, '');
+  return withoutReferences(withoutRoot(types)).replaceAll('/**\n */\n', '');
+}
+
+/** Without the interface that only holds the definitions together. */
+function withoutRoot(types: string): string {
+  const from = types.indexOf('export interface Contracts {');
+  const end = types.indexOf('}\n', from);
+  return from === -1 || end === -1 ? types : types.slice(0, from) + types.slice(end + 2);
+}
+
+/** Without the generator's remark of two lines on where a definition stands, and the empty line before it. */
+function withoutReferences(types: string): string {
+  const kept: string[] = [];
+  let skip = 0;
+  for (const line of types.split('\n')) {
+    if (line.startsWith(' * This interface was referenced by `Contracts`')) {
+      if (kept.at(-1)?.trim() === '*') kept.pop();
+      skip = 2;
+    }
+    if (skip > 0) skip -= 1;
+    else kept.push(line);
+  }
+  return kept.join('\n');
 }
 
 /** The text of `contracts.gen.ts` as it is checked in; undefined when there is none. */

@@ -1,10 +1,11 @@
 import { setImmediate } from 'node:timers/promises';
 import jsonata from 'jsonata';
+import { type LinearPattern, linearPattern, PatternError } from './linear-pattern.ts';
 import type { Json } from './ports/envelope.ts';
 
 /**
  * JSONata, in the one place where it appears. A mapping is a pure function from JSON to JSON, bounded in time, depth and size:
- * no regular expressions (a bad one cannot be interrupted), no `$eval`, no `$now`/`$millis`/`$random` (time and chance come in as input).
+ * regular expressions run in linear time or are refused, no `$eval`, no `$now`/`$millis`/`$random` (time and chance come in as input).
  */
 export type MappingFunctions = { readonly [name: string]: (...args: never[]) => unknown };
 export type Mapping = (input: unknown, more?: MappingFunctions) => Promise<Json | undefined>;
@@ -17,6 +18,8 @@ const BOUNDS = { timeout: 500, stack: 200, sequence: 10_000 };
  */
 const TRIES = 4;
 const OUT_OF_TIME = 'D1012';
+/** ms that one expression may take in one evaluation, over all its matches: each is linear, and a text may have many. */
+const MATCHING = 250;
 const FORBIDDEN: ReadonlySet<string> = new Set(['eval', 'now', 'millis', 'random']);
 
 /** A mapping that does not compile, or did not evaluate; names the mapping, never the data. */
@@ -54,9 +57,34 @@ export function compileMapping(name: string, source: string, functions: MappingF
   };
 }
 
+/** What JSONata takes in place of `RegExp`; it sets `lastIndex`, and reads it. */
+class LinearRegExp {
+  lastIndex = 0;
+  readonly #pattern: LinearPattern;
+  #taken = 0;
+
+  constructor({ source, flags }: RegExp) {
+    this.#pattern = linearPattern(source, flags.replaceAll('g', ''));
+  }
+
+  exec(value: unknown): RegExpExecArray | null {
+    if (this.#taken > MATCHING) throw new Error(`a regular expression took longer than ${MATCHING} ms`);
+    const text = String(value);
+    const began = performance.now();
+    const match = this.#pattern.exec(text, this.lastIndex);
+    this.#taken += performance.now() - began;
+    this.lastIndex = match === null ? 0 : match.index + match.parts[0].length;
+    return match === null
+      ? null
+      : (Object.assign([...match.parts], { index: match.index, input: text }) as RegExpExecArray);
+  }
+}
+
+const OPTIONS = { ...BOUNDS, RegexEngine: LinearRegExp as unknown as RegExpConstructor };
+
 function parsed(name: string, source: string): jsonata.Expression {
   try {
-    return jsonata(source, BOUNDS);
+    return jsonata(source, OPTIONS);
   } catch (error) {
     throw new MappingError(name, `not a mapping: ${words(error)}`, error);
   }
@@ -132,11 +160,20 @@ function refuseForbidden(name: string, node: unknown): void {
   }
   if (node === null || typeof node !== 'object') return;
   const { type, value } = node as { type?: unknown; value?: unknown };
-  if (type === 'regex') throw new MappingError(name, 'regular expressions are not allowed in a mapping');
+  if (value instanceof RegExp) refuseUnlessLinear(name, value);
   if (type === 'variable' && typeof value === 'string' && FORBIDDEN.has(value)) {
     throw new MappingError(name, `$${value} is not allowed in a mapping`);
   }
   for (const part of Object.values(node)) refuseForbidden(name, part);
+}
+
+function refuseUnlessLinear(name: string, { source, flags }: RegExp): void {
+  try {
+    linearPattern(source, flags.replaceAll('g', ''));
+  } catch (error) {
+    if (!(error instanceof PatternError)) throw error;
+    throw new MappingError(name, error.message, error);
+  }
 }
 
 /** JSONata's message without the value it names: a value may be personal. */

@@ -2,6 +2,7 @@ import type { ErrorObject } from 'ajv/dist/2020.js';
 import { unwantedCharacters, withoutUnwanted } from './characters.ts';
 import { countOf } from './count.ts';
 import { FORMATS } from './formats.ts';
+import { linearPattern } from './linear-pattern.ts';
 import type { Problem } from './ports/contract.ts';
 import type { Json, JsonObject } from './ports/envelope.ts';
 import { allowedNames } from './references.ts';
@@ -71,7 +72,7 @@ function unwanted(errors: readonly ErrorObject[]): ReadonlyMap<ErrorObject, Omit
 /** Whether a text is of the wrong form also without the characters nobody sees: then both are told at once. */
 function stillWrong({ keyword, params, data }: ErrorObject): boolean {
   const seen = withoutUnwanted(String(data));
-  if (keyword === 'pattern') return !new RegExp(String(params.pattern), 'u').test(seen);
+  if (keyword === 'pattern') return !linearPattern(String(params.pattern)).test(seen);
   return FORMATS[String(params.format)]?.holds(seen) === false;
 }
 

@@ -29,6 +29,38 @@ test('a start that fails says why in one sentence, and ends: also when it brough
   assert.match(said, /^PORT: .* is taken by another program: stop it, or set another PORT\n$/);
 });
 
+test('a start warns of each secret of an app that is too short, and shows none', async (t) => {
+  const taken = createServer();
+  t.after(() => taken.close());
+  await once(taken.listen(0, '127.0.0.1'), 'listening');
+  const { port } = taken.address() as AddressInfo;
+  const folder = await mkdtemp(path.join(tmpdir(), 'onewindow-start-'));
+  t.after(() => rm(folder, { recursive: true, force: true }));
+  const CONFIG = path.join(folder, 'settings.json');
+  const apps = [
+    { key: 'hall', secret: 'geheim-and-short', previousSecret: 'geheim-and-long-enough-for-us', role: 'window' },
+    { key: 'desk', secret: 'geheim'.repeat(4), previousSecret: 'geheim-yet-short', role: 'operator' },
+  ];
+  await writeFile(CONFIG, JSON.stringify({ apps, demo: true }));
+  const { DATABASE_URL: _, AMQP_URL: __, HOST: ___, ...env } = process.env;
+  const child = spawn(process.execPath, [MAIN], {
+    env: { ...env, PORT: String(port), DATA_DIR: path.join(folder, 'data'), CONFIG, LOG_LEVEL: 'warn' },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    timeout: 120_000,
+  });
+  const [out, told] = await Promise.all([text(child.stdout), text(child.stderr)]);
+  const lines = (out + told).split('\n').filter((line) => line.includes('shorter than'));
+  assert.deepEqual(
+    lines.map((line) => [/hall|desk|demo/.exec(line)?.[0], /"(secret|previousSecret)"/.exec(line)?.[1]]),
+    [
+      ['hall', 'secret'],
+      ['desk', 'previousSecret'],
+    ],
+    out + told,
+  );
+  assert.doesNotMatch(out + told, /geheim/);
+});
+
 /** What a start says over these folders, in their own settings file; and its exit code. */
 async function said(
   t: TestContext,

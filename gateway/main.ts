@@ -5,10 +5,13 @@ import { fileURLToPath } from 'node:url';
 import { readParties } from '../adapters/load.ts';
 import { startSimulated } from '../adapters/simulated.ts';
 import { loadSimulators } from '../adapters/simulators.ts';
+import { shortSecrets } from '../config/app-secrets.ts';
 import { calendar, deadline } from '../config/calendar.ts';
 import { loadCertificateTypes } from '../config/certificates.ts';
+import { demoApps, demoMistakes } from '../config/demo.ts';
 import { CatalogueError, type LoadedCatalogue, loadItems } from '../config/items.ts';
 import { HELP, loadSettings, SettingsError, wantsCheck, wantsHelp } from '../config/load.ts';
+import { closeToOthers } from '../config/private-files.ts';
 import type { Settings } from '../config/settings.ts';
 import { compileStoredItem } from '../config/stored-item.ts';
 import { SchemaError } from '../contracts/compile.ts';
@@ -97,6 +100,14 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
       }
     });
 
+  const wrong = await demoMistakes(settings);
+  if (wrong.length > 0) throw new SettingsError(wrong);
+  for (const { app, field } of shortSecrets(settings.apps.filter((app) => !demoApps.includes(app))))
+    log.warn('a secret of an app is shorter than 32 hex digits or 22 other characters: the next version refuses it', {
+      app,
+      field,
+    });
+
   const hashOf = hashingHolders(settings.holderHashKey);
   // Settings are judged before anything is opened; the parties are called, and ask the store, only after that.
   const shared: Pick<Coordination, 'claim' | 'unclaim' | 'keep' | 'kept' | 'reserve'> & OnceValues = {
@@ -141,12 +152,14 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
   let delivery: Delivery | undefined;
   let events: EventRelay | undefined;
   const { databaseUrl, database, dataDir } = settings;
+  await closeToOthers(dataDir, log);
   const found = await openStore({
     ...(databaseUrl === undefined ? { dataDir } : { databaseUrl, database }),
     inStep,
     clock,
     log,
     publicly: publicEvents?.ofCase,
+    ledgerDays: settings.certificates.ledgerDays,
     committed(lanes, stale, parked) {
       for (const { id: envelope, party, reason } of parked)
         log.error('parked: a person must look at it', { envelope, party, code: reason.code, reason: reason.en });
@@ -229,10 +242,12 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
     clock,
     log,
     metrics,
-    async changed(by, change) {
+    async changed(by, change, push) {
+      const name = { party: by, dedupe: push };
+      if (await store.changeKnown(name)) return;
       await certificates.changed([change]);
       const event = publicEvents?.ofChange(by, change);
-      if (event !== undefined) await store.tell([event]);
+      await store.changeTold(name, event === undefined ? [] : [event]);
     },
     settings: settings.delivery,
   });

@@ -11,10 +11,14 @@ import { changesOf } from './certificate.ts';
 import type { Callback, Said } from './manifest.ts';
 import { type Done, objectOf } from './meaning.ts';
 import { named } from './named.ts';
+import { isAmong } from './names-used.ts';
+
+/** Bytes of a push that are read before it is proved to be the party's, where its manifest verifies what was read. */
+const UNPROVED_BYTES = 65_536;
 
 /**
- * A party's own push: read, verified, given to the inbox, and only then answered as taken. What is not verified, not readable, about nothing, or
- * not kept is answered as not taken, in their words.
+ * A party's own push: verified over its bytes, read, given to the inbox, and only then answered as taken. What is not verified, not readable, about nothing, or
+ * not kept is answered as not taken, in their words. Before it is proved nothing is read, unless the proof is of what is read.
  */
 export async function takePush(
   party: Party,
@@ -26,32 +30,58 @@ export async function takePush(
 ): Promise<RawReply> {
   const base = { ...caller.base(), replies: {} };
   const { functions } = caller.line;
+  const { method, headers, query, path, body } = request;
   let seen: object = base;
+  let proved = false;
   try {
-    const text = decodeText(request.body, callback.read.encoding);
-    const { reply, root } = await readBody(callback.read, request.body, base, caller.line);
-    const { headers, query, path } = request;
-    const input = { ...base, reply, text, request: { headers: { ...headers }, query: { ...query }, path } };
-    seen = input;
-    if ((await made(() => callback.verify(input, caller.line.functions))) !== true) {
+    refuseLarge(body, callback);
+    const text = textOf(body, callback.read.encoding);
+    const unread = {
+      ...base,
+      ...(text === undefined ? {} : { text }),
+      request: { method, headers: { ...headers }, query: { ...query }, path, bytes: body },
+    };
+    seen = unread;
+    const read = () => readBody(callback.read, body, base, caller.line);
+    const before = verifiesReply(callback) ? await read() : undefined;
+    const verification = before === undefined ? unread : { ...unread, reply: before.reply };
+    if ((await made(() => callback.verify(verification, caller.line.functions))) !== true) {
       call.log.warn('callback not verified', { party });
       return { ...(await said(callback.notTaken, seen, caller)), unverified: true };
     }
-    const contentType = headers['content-type'] ?? '';
+    proved = true;
+    const { reply, root } = before ?? (await read());
+    const input = { ...unread, reply };
+    seen = input;
+    // What nobody proved decides nothing.
+    const contentType = isAmong(CONTENT_TYPE, callback.proof.request) ? (headers['content-type'] ?? '') : '';
     const rule = classify(callback.rules, { status: 200, contentType, root, reply });
     if (rule === undefined) throw unfit('unclassified', '推送内容不符合任何已知规则', 'the push fits no rule');
     const done: Done = { as: rule.as, rule, reply, retryAfterMs: undefined, write: false, input, functions };
     if (done.as === 'duplicate') throw caller.meanings.fault(done);
-    if (done.as === 'changed') {
-      for (const change of changesOf(await made(() => expected(callback.changed)(input, caller.line.functions))))
-        await inbox.changed(change);
-    } else await tell(done, input);
+    if (done.as === 'changed') await tellChanges(done, input);
+    else await tell(done, input);
     return await said(callback.reply, seen, caller);
   } catch (error) {
     // What is no fault is a bug of ours, and must not look like one of theirs.
     if (!(error instanceof Fault)) throw error;
     call.log.warn('callback not taken', { party, error });
-    return said(callback.notTaken, seen, caller);
+    const reply = await said(callback.notTaken, seen, caller);
+    return proved ? reply : { ...reply, unverified: true };
+  }
+
+  /** The same bytes are the same push, whatever else comes with them: signed once, it says its word once. */
+  function digest(): string {
+    return createHash('sha256').update(body).digest('hex');
+  }
+
+  async function tellChanges(done: Done, input: object): Promise<void> {
+    const changes = changesOf(await made(() => expected(callback.changed)(input, caller.line.functions)));
+    const { dedupe } = await named({ at: undefined, dedupe: callback.dedupe }, done, caller.meanings, {
+      at: 0,
+      dedupe: digest(),
+    });
+    for (const [at, change] of changes.entries()) await inbox.changed(change, at === 0 ? dedupe : `${dedupe}#${at}`);
   }
 
   /** What they say about something they were given. */
@@ -59,9 +89,28 @@ export async function takePush(
     const answer = await caller.meanings.answer(callback.answer, done);
     if (answer === undefined) return;
     const about = aboutOf(await made(() => expected(callback.about)(input, caller.line.functions)));
-    const digest = createHash('sha256').update(request.body).digest('hex');
-    const otherwise = { at: caller.line.clock.now(), dedupe: digest };
+    const otherwise = { at: caller.line.clock.now(), dedupe: digest() };
     await inbox.accept({ from: party, about, ...(await named(callback, done, caller.meanings, otherwise)), answer });
+  }
+}
+
+const CONTENT_TYPE = ['headers', 'content-type'];
+const verifiesReply = ({ proof }: Callback): boolean => proof.reply.length > 0;
+
+function refuseLarge(body: Uint8Array, callback: Callback): void {
+  const { maxBytes } = callback.read;
+  const most = verifiesReply(callback) ? Math.min(maxBytes, UNPROVED_BYTES) : maxBytes;
+  if (body.byteLength > most)
+    throw unfit('tooLarge', `推送内容超过 ${most} 字节`, `the push is larger than ${most} bytes`);
+}
+
+/** Undefined where the bytes are no text: a proof over the bytes does not need it. */
+function textOf(body: Uint8Array, encoding: Callback['read']['encoding']): string | undefined {
+  try {
+    return decodeText(body, encoding);
+  } catch (error) {
+    if (!(error instanceof Fault)) throw error;
+    return undefined;
   }
 }
 

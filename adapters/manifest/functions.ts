@@ -3,7 +3,7 @@ import { comparableIdNo } from '../../contracts/identifiers.ts';
 import type { MappingFunctions } from '../../contracts/mapping.ts';
 import type { Json, JsonObject, Millis } from '../../contracts/ports/envelope.ts';
 import { Fault, type FaultKind } from '../../contracts/ports/fault.ts';
-import { hmacSha256, hmacSm3, md5, sha256, sm3 } from '../wire/crypto/digest.ts';
+import { type Digestible, hmacSha256, hmacSm3, md5, sha256, sm3 } from '../wire/crypto/digest.ts';
 import { sm2Decrypt, sm2Encrypt, sm2Sign, sm2Verify } from '../wire/crypto/sm2.ts';
 import { sm4Decrypt, sm4Encrypt } from '../wire/crypto/sm4.ts';
 import { type Encoding, encodeText } from '../wire/text/encoding.ts';
@@ -17,6 +17,16 @@ export function mappingFunctions(codes: CodeTables): MappingFunctions {
   /** A message of ours that cannot be made: parked before a byte goes out. */
   const ours = (code: string, zh: string, en: string): Fault =>
     new Fault('malformed', { ours: true, maybeArrived: false, reason: { code, zh, en } });
+
+  /** With no key anybody signs and anybody reads. */
+  const keyOf = (key: unknown): string => {
+    if (typeof key === 'string' && key.trim() !== '') return key;
+    throw ours(
+      'emptyKey',
+      '签名或加密的密钥为空，未发送',
+      'the key to sign or encrypt with is empty; nothing was sent',
+    );
+  };
 
   function translated(table: string, value: unknown, back: boolean): string {
     const pairs = Object.entries(codes[table] ?? {});
@@ -69,18 +79,20 @@ export function mappingFunctions(codes: CodeTables): MappingFunctions {
     md5,
     sha256,
     sm3,
-    hmacSha256,
-    hmacSm3,
+    hmacSha256: (of: Digestible, key: string) => hmacSha256(of, keyOf(key)),
+    hmacSm3: (of: Digestible, key: string) => hmacSm3(of, keyOf(key)),
     base64: (text: string) => Buffer.from(text, 'utf8').toString('base64'),
     openBase64: (text: string) => Buffer.from(text, 'base64').toString('utf8'),
-    sm2Sign,
-    sm2Verify,
-    sm2Encrypt,
+    sm2Sign: (text: string, privateKey: string) => sm2Sign(text, keyOf(privateKey)),
+    sm2Verify: (text: string, signature: string, publicKey: string) => sm2Verify(text, signature, keyOf(publicKey)),
+    sm2Encrypt: (text: string, publicKey: string) => sm2Encrypt(text, keyOf(publicKey)),
     sm2Decrypt: (hex: string, privateKey: string) =>
-      theirs('decryption', '应答解密失败', 'their reply could not be decrypted', () => sm2Decrypt(hex, privateKey)),
-    sm4Encrypt,
+      theirs('decryption', '应答解密失败', 'their reply could not be decrypted', () =>
+        sm2Decrypt(hex, keyOf(privateKey)),
+      ),
+    sm4Encrypt: (text: string, key: string, iv?: string) => sm4Encrypt(text, keyOf(key), iv),
     sm4Decrypt: (hex: string, key: string, iv?: string) =>
-      theirs('decryption', '应答解密失败', 'their reply could not be decrypted', () => sm4Decrypt(hex, key, iv)),
+      theirs('decryption', '应答解密失败', 'their reply could not be decrypted', () => sm4Decrypt(hex, keyOf(key), iv)),
     sorted: (object: JsonObject) =>
       Object.keys(object)
         .sort()
@@ -104,19 +116,20 @@ function theirs<T>(code: string, zh: string, en: string, run: () => T): T {
 
 /** Moves the decimal point of a decimal text to the right (`places` > 0) or left, without going through a float. */
 function shifted(text: string, places: number): string {
-  const match = /^(-?)0*(\d*)(?:\.(\d+))?$/.exec(text.trim());
+  const match = /^(-?)(\d*)(?:\.(\d+))?$/.exec(text.trim());
   if (match === null)
     throw new Fault('malformed', {
       ours: true,
       maybeArrived: false,
       reason: { code: 'amount', zh: '金额格式有误', en: 'this is no amount' },
     });
-  const [, sign = '', whole = '', fraction = ''] = match;
+  const [, sign = '', written = '', fraction = ''] = match;
+  const whole = written.replace(/^0+/, '');
   const digits = whole + fraction;
   const point = whole.length + places;
   const padded = point <= 0 ? '0'.repeat(1 - point) + digits : digits.padEnd(point, '0');
   const at = Math.max(1, point);
-  const left = padded.slice(0, at).replace(/^0+(?=\d)/, '') || '0';
+  const left = padded.slice(0, at).replace(/^0+/, '') || '0';
   const right = padded.slice(at);
   if (places > 0 && /[1-9]/.test(right))
     throw new Fault('malformed', {

@@ -13,6 +13,7 @@ import type { ContractName, Json, JsonObject, Millis } from '../../contracts/por
 import type { Logger } from '../../contracts/ports/logger.ts';
 import { baseProblems } from './address.ts';
 import { takePush } from './callback.ts';
+import { blankKeys } from './callback-rules.ts';
 import { Caller } from './caller.ts';
 import type { PartyLimits } from './limits.ts';
 import { type Manifest, type TermsAsWritten, termsProblems } from './manifest.ts';
@@ -53,6 +54,9 @@ function deployed(
   const terms = { ...manifest.terms, ...ownTerms };
   const problems: Problem[] = [...check(object ? own : given)];
   if (problems.length === 0 && manifest.wire.kind === 'http') problems.push(...baseProblems(own.baseUrl));
+  problems.push(
+    ...keyProblems(manifest, own).filter(({ pointer }) => problems.every((one) => one.pointer !== pointer)),
+  );
   const termed = termsProblems(over);
   problems.push(...termed.map((problem) => ({ ...problem, pointer: `/terms${problem.pointer}` })));
   if (termed.length === 0 && !terms.idempotent) problems.push(...cannotBeAsked(manifest));
@@ -61,6 +65,16 @@ function deployed(
     throw new Unfit(422, 'partySettings', words, problems);
   }
   return { settings: own, terms, settleMs: ownTerms.settleMs, namesAttempts: attempts !== undefined };
+}
+
+/** With an empty key anybody signs, and what is encrypted anybody reads. */
+function keyProblems(manifest: Manifest, settings: JsonObject): readonly Problem[] {
+  return blankKeys(manifest, settings).map(({ path, verifies }) => ({
+    pointer: path.map((step) => `/${step}`).join(''),
+    code: 'emptyKey',
+    zh: verifies ? '不得为空：推送以此验签' : '密钥不得为空',
+    en: verifies ? 'expected not to be empty: pushes are verified with it' : 'expected a secret that is not empty',
+  }));
 }
 
 /** Once for each party, when it is made: nothing is wrong, and whoever wrote it believes that something comes of it. */

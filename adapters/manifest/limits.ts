@@ -124,7 +124,11 @@ function variationsOf(place: Place): readonly Variation[] {
   const choices = choicesIn(place);
   const first = () => 0;
   const never = () => false;
-  const general = (pointer: string): string => pointer.replaceAll(/\/\d+(?=\/|$)/g, '/*');
+  const general = (pointer: string): string =>
+    pointer
+      .split('/')
+      .map((step) => (/^\d+$/.test(step) ? '*' : step))
+      .join('/');
   const others = choices.flatMap(({ pointer, ways }) =>
     Array.from({ length: ways - 1 }, (_, at) => ({
       choose: (one: string) => (general(one) === pointer ? at + 1 : 0),

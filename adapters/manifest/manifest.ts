@@ -11,7 +11,9 @@ import type { Encoding, OnLoss } from '../wire/text/encoding.ts';
 import type { FixedLayout } from '../wire/text/fixed.ts';
 import type { FrameOptions } from '../wire/wire.ts';
 import type { Rule } from './answers.ts';
+import { pushMistakes } from './callback-rules.ts';
 import manifestSchema from './manifest.schema.json' with { type: 'json' };
+import { type NamesUsed, namesUsed } from './names-used.ts';
 
 /** The format is described in docs/manifest.md; a text that is an expression here becomes a `Mapping` when the manifest is read. */
 export interface Manifest {
@@ -126,6 +128,8 @@ export interface Said {
 export interface Callback {
   readonly read: Read;
   readonly verify: Mapping;
+  /** What `verify` takes: settings that may not be empty; of the reply, and then so much is read before anything is proved. */
+  readonly proof: NamesUsed;
   readonly rules: readonly Rule[];
   /** Which envelope, and what they say of it; both, or neither where only certificates are spoken of. */
   readonly about: Mapping | undefined;
@@ -340,6 +344,10 @@ export function readManifest(
   const { attempts, ...ownTerms } = written.terms;
   const terms = { ...DEFAULT_TERMS, ...ownTerms };
   const callback = operations.collect?.callback;
+  const sourceOf = (text: string): string | undefined => {
+    if (!text.endsWith('.jsonata')) return text;
+    return existsSync(path.join(folder, text)) ? readFileSync(path.join(folder, text), 'utf8') : undefined;
+  };
   const manifest: Manifest = {
     party: written.party,
     title: written.title,
@@ -441,6 +449,7 @@ export function readManifest(
         : {
             read: reading('/operations/collect/callback/read', callback.read),
             verify: mapping('/operations/collect/callback/verify', callback.verify),
+            proof: namesUsed(sourceOf(callback.verify) ?? ''),
             rules: rules('/operations/collect/callback/answers', callback.answers),
             about: optional('/operations/collect/callback/about', callback.about),
             at: optional('/operations/collect/callback/at', callback.at),
@@ -488,6 +497,8 @@ export function readManifest(
         `/operations/deliver/${name}`,
         `$once fixes ${values.size} values of it, and at most ${MOST_VALUE_NAMES} are kept`,
       );
+  if (callback !== undefined && mistakes.length === 0)
+    for (const [part, words] of pushMistakes(callback, sourceOf)) wrong(`/operations/collect/callback/${part}`, words);
   if (manifest.callback?.read.as === 'bytes')
     wrong('/operations/collect/callback/read/as', 'a push is read whole: `bytes` is for files');
   if (manifest.callback?.changed === undefined && manifest.callback?.rules.some((rule) => rule.as === 'changed'))
@@ -496,10 +507,6 @@ export function readManifest(
     for (const [name, { read }] of Object.entries(written.calls))
       if (read.as === 'bytes') wrong(`/calls/${name}/read/as`, 'only the http wire hands bytes on');
   if (lookCloser !== undefined) {
-    const sourceOf = (text: string): string | undefined => {
-      if (!text.endsWith('.jsonata')) return text;
-      return existsSync(path.join(folder, text)) ? readFileSync(path.join(folder, text), 'utf8') : undefined;
-    };
     const wrongIn = (own: string, line: number, words: string): void =>
       void mistakes.push(`${path.basename(folder)}/${own} line ${line}: ${words}`);
     lookCloser({ written, functions: new Set([...Object.keys(known), 'sequence', 'once']), sourceOf, wrong, wrongIn });

@@ -121,7 +121,7 @@ function tellMissingNames(schemas: readonly PublishedContract[], given: Paramete
   const push = written.operations.collect?.callback;
   if (push === undefined) return;
   const place = '/operations/collect/callback';
-  const request = fieldsShape({ headers: ANY, query: ANY, path: ANY }, 'a request');
+  const request = fieldsShape({ method: ANY, headers: ANY, query: ANY, path: ANY, bytes: ANY }, 'a request');
   const pushed = sees({ ...base, replies: anyReplies([]), reply: ANY, text: ANY, request });
   look(`${place}/read/open`, push.read.open, ANY, { variables: { ...base, session: ANY } });
   for (const name of ['verify', 'about', 'at', 'dedupe', 'answer', 'changed'] as const)

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { Mapping } from '../../contracts/mapping.ts';
 import type { Message } from '../../contracts/ports/envelope.ts';
 import type { Done, Meanings } from './meaning.ts';
@@ -13,6 +14,12 @@ export async function named(
   const name = dedupe === undefined ? undefined : await meanings.mapped(dedupe, done);
   return {
     at: typeof time === 'number' ? time : otherwise.at,
-    dedupe: typeof name === 'string' && name !== '' ? name : otherwise.dedupe,
+    dedupe: typeof name === 'string' && name !== '' ? bounded(name) : otherwise.dedupe,
   };
 }
+
+/** Characters of a name by which a message is kept; it stands in an index. */
+const LONGEST = 256;
+
+const bounded = (name: string): string =>
+  name.length <= LONGEST ? name : `sha256:${createHash('sha256').update(name).digest('hex')}`;

@@ -1,14 +1,16 @@
+import { replaceNumbers } from '../../contracts/digit-runs.ts';
 import type { Json } from '../../contracts/ports/envelope.ts';
 
 /** Fields of our contracts that say who somebody is, or how to reach him. */
 const WHO = /^(?:name|holder|idNo|mobile|accountNo|birthCertNo|householdNo|houseAddress|detail)$/;
 /** Numbers that give themselves away: of a resident (GB 11643; a case number of eighteen digits has no birthday in it), of a mobile telephone. */
-const NUMBERS = /(?<!\d)(?:\d{6}(?:19|20)\d\d(?:0[1-9]|1[0-2])\d{5}[\dXx]|1[3-9]\d{9})(?!\d)/g;
+const NUMBERS = /^(?:\d{6}(?:19|20)\d\d(?:0[1-9]|1[0-2])\d{5}[\dXx]|1[3-9]\d{9})$/;
 
 /** A party's own sentence without the people in it: those of the message it answers, and whatever number is plainly a person's. */
 export function impersonal(sentence: string, about: unknown): string {
   const known = [...new Set(who(about))].sort((one, other) => other.length - one.length);
-  return known.reduce((text, value) => text.replaceAll(value, '***'), sentence).replaceAll(NUMBERS, '***');
+  const told = known.reduce((text, value) => text.replaceAll(value, '***'), sentence);
+  return replaceNumbers(told, (number) => (NUMBERS.test(number) ? '***' : number));
 }
 
 function who(value: unknown, field = ''): string[] {

@@ -1,4 +1,4 @@
-import { createHash, createHmac, randomBytes } from 'node:crypto';
+import { createHash, createHmac, randomBytes, randomUUID } from 'node:crypto';
 import type { Json, JsonObject } from '../../contracts/ports/envelope.ts';
 import type { MakeSimulator } from '../../contracts/ports/simulator.ts';
 import { type Door, httpDoor, Office, type OfficeReply, type OfficeRequest } from '../wire/office.ts';
@@ -187,7 +187,8 @@ const makeRealEstate: MakeSimulator = () => {
   /** A title is suspended, cancelled or valid again: they say so of their own accord. */
   async function change(certNo: string, state: string, idNo: string): Promise<void> {
     states.set(certNo, state);
-    await post(JSON.stringify({ lx: 'zzbg', bdcqzh: certNo, zzzt: state, zjzl: '1', zjh: idNo }));
+    const xxbh = `zzbg-${randomUUID()}`;
+    await post(JSON.stringify({ xxbh, lx: 'zzbg', bdcqzh: certNo, zzzt: state, zjzl: '1', zjh: idNo }));
   }
 
   return {

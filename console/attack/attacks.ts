@@ -89,6 +89,48 @@ function filled(unit: string | Buffer): Buffer {
 /** What a stranger can do to the door, each as it was once done. */
 export const ATTACKS: readonly Attack[] = [
   {
+    zh: '未知应用与错误签名无法区分',
+    en: 'an unknown app and a wrong signature look alike',
+    async run(target) {
+      const body = Buffer.from('{"a":1}');
+      const seen = await Promise.all(
+        ['window-demo', 'nobody-at-all', '__proto__'].map((key) =>
+          target.ask({
+            method: 'POST',
+            target: '/v1/cases',
+            body,
+            headers: {
+              'content-type': 'application/json',
+              ...new Client(target.url, { key, secret: 'not-the-secret' }).headers('POST', '/v1/cases', body),
+            },
+          }),
+        ),
+      );
+      const shown = seen.map((one) => {
+        const { traceId: _, ...told } = JSON.parse(one?.text ?? '{}') as { traceId?: string };
+        return JSON.stringify([one?.status, told]);
+      });
+      holds(new Set(shown).size === 1, `they differ: ${shown.join(' ')}`);
+      return `status ${seen[0]?.status}, code ${seen[0]?.code}`;
+    },
+  },
+  {
+    zh: '签名请求重放：第二次不受理',
+    en: 'a signed request sent again is refused',
+    async run(target) {
+      const headers = signedHeaders(target, 'GET', '/v1/items', Buffer.alloc(0));
+      const first = await target.ask({ method: 'GET', target: '/v1/items', headers });
+      const again = await target.ask({ method: 'GET', target: '/v1/items', headers });
+      holds(
+        first?.status === 200 && again?.code === 'nonceReused',
+        `${first?.status}, then ${again?.status} ${again?.code}`,
+      );
+      const other = await target.ask({ method: 'GET', target: '/v1/contracts', headers });
+      holds(other?.status === 401, `for another path: ${other?.status}`);
+      return 'refused, for another path too';
+    },
+  },
+  {
     zh: '回调收到 316 字节未签名报文：不得占住进程',
     en: 'an unsigned callback of 316 bytes, and of a megabyte, made to keep a reader busy',
     async run(target) {
@@ -179,48 +221,6 @@ export const ATTACKS: readonly Attack[] = [
       close(sockets);
       holds(grown < 500e6, `the process grew by ${Math.round(grown / 1e6)} MB`);
       return `${sockets.length} opened, ${Math.max(0, Math.round(grown / 1e6))} MB more; ${told}`;
-    },
-  },
-  {
-    zh: '未知应用与错误签名无法区分',
-    en: 'an unknown app and a wrong signature look alike',
-    async run(target) {
-      const body = Buffer.from('{"a":1}');
-      const seen = await Promise.all(
-        ['window-demo', 'nobody-at-all', '__proto__'].map((key) =>
-          target.ask({
-            method: 'POST',
-            target: '/v1/cases',
-            body,
-            headers: {
-              'content-type': 'application/json',
-              ...new Client(target.url, { key, secret: 'not-the-secret' }).headers('POST', '/v1/cases', body),
-            },
-          }),
-        ),
-      );
-      const shown = seen.map((one) => {
-        const { traceId: _, ...told } = JSON.parse(one?.text ?? '{}') as { traceId?: string };
-        return JSON.stringify([one?.status, told]);
-      });
-      holds(new Set(shown).size === 1, `they differ: ${shown.join(' ')}`);
-      return `status ${seen[0]?.status}, code ${seen[0]?.code}`;
-    },
-  },
-  {
-    zh: '签名请求重放：第二次不受理',
-    en: 'a signed request sent again is refused',
-    async run(target) {
-      const headers = signedHeaders(target, 'GET', '/v1/items', Buffer.alloc(0));
-      const first = await target.ask({ method: 'GET', target: '/v1/items', headers });
-      const again = await target.ask({ method: 'GET', target: '/v1/items', headers });
-      holds(
-        first?.status === 200 && again?.code === 'nonceReused',
-        `${first?.status}, then ${again?.status} ${again?.code}`,
-      );
-      const other = await target.ask({ method: 'GET', target: '/v1/contracts', headers });
-      holds(other?.status === 401, `for another path: ${other?.status}`);
-      return 'refused, for another path too';
     },
   },
   {

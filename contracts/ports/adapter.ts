@@ -33,10 +33,11 @@ export interface Call {
 /** Resolves when the message is durably kept (then it may be taken off the party's side). */
 export type Accept = (message: Message) => Promise<'applied' | 'seenBefore' | 'unmatched'>;
 
-/** Where what a party says of its own accord goes: `accept` as above; `changed` resolves when every copy of the certificate is on its way out. */
+/** Where what a party says of its own accord goes: `accept` as above; `changed` resolves when every copy of the certificate is on its way out. Both do nothing for what this party said before under the same name. */
 export interface Inbox {
   readonly accept: Accept;
-  changed(change: CertificateChange): Promise<void>;
+  /** @param name the push's own for ever, as `Message.dedupe` is */
+  changed(change: CertificateChange, name: string): Promise<void>;
 }
 
 /** A department's own request to us, in its own bytes. Header names in lower case. */

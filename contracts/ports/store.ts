@@ -6,7 +6,7 @@ import type { Fault } from './fault.ts';
 import type { ItemVersion } from './item.ts';
 import type { NewsCarrier } from './news.ts';
 import type { OnceValues } from './once-values.ts';
-import type { PublicEvents } from './public-event.ts';
+import type { PublicEvent, PublicEvents } from './public-event.ts';
 
 /**
  * The store remembers. Each method is ONE durable transaction, named for what happened; when its promise resolves the
@@ -56,6 +56,12 @@ export interface NewCase {
   open(caseNo: string): Promise<{ readonly record: CaseRecord; readonly change: Change }>;
 }
 
+/** What a party calls one of its messages, for ever. */
+export interface MessageName {
+  readonly party: Party;
+  readonly dedupe: string;
+}
+
 export interface CaseStore {
   /** The same application number of the same caller: the stored case and `seenBefore`; with another body hash: `conflict`, nothing is stored. */
   accept(
@@ -87,6 +93,10 @@ export interface CaseStore {
     after: KeptMessage | null,
     advance: (envelope: Envelope, message: Message) => Advance,
   ): Promise<{ readonly applied: number; readonly left: readonly KeptMessage[]; readonly next: KeptMessage | null }>;
+  /** Whether a party's word of a changed certificate was heard under this name before. */
+  changeKnown(name: MessageName): Promise<boolean>;
+  /** It is heard, and what others are to be told of it is written with it: once, however many nodes say so at a time. */
+  changeTold(name: MessageName, events: readonly PublicEvent[]): Promise<void>;
   /** Supplied by the window, withdrawn by the applicant: changes a case, whatever `advance` makes of it. Undefined when there is no such case. */
   changed(caseNo: string, advance: Advance): Promise<CaseRecord | undefined>;
   /**

@@ -89,6 +89,11 @@ export class Collector {
     };
   }
 
+  /** A name was kept by others: its time will be over too. */
+  nameKept(): void {
+    this.#namesGrow = true;
+  }
+
   /** Tries again what its party said about this envelope before our own receipt was written down. Never rejects. */
   async rematch({ id: key, to: party }: Envelope, number: string | null): Promise<void> {
     const { store, log } = this.#parts;

@@ -39,7 +39,7 @@ export interface DeliveryParts {
   readonly log: Logger;
   readonly metrics: Metrics;
   /** Where what a party says of changed certificates goes. */
-  readonly changed: (party: Party, change: CertificateChange) => Promise<void>;
+  readonly changed: (party: Party, change: CertificateChange, name: string) => Promise<void>;
   readonly settings: {
     readonly leaseMs: number;
     readonly sweepMs: number;
@@ -162,7 +162,10 @@ export function makeDelivery(parts: DeliveryParts): Delivery {
       party,
       store,
       accept: (name) => collector.accept(name),
-      changed: parts.changed,
+      changed: async (name, change, push) => {
+        await parts.changed(name, change, push);
+        collector.nameKept();
+      },
       contracts,
       clock,
       log,

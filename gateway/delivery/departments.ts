@@ -17,7 +17,7 @@ export interface DepartmentsParts {
   /** For what this party says. */
   readonly accept: (party: Party) => Accept;
   /** What a party pushed about certificates. */
-  readonly changed: (party: Party, change: CertificateChange) => Promise<void>;
+  readonly changed: (party: Party, change: CertificateChange, name: string) => Promise<void>;
   readonly contracts: Contracts & BodyNormaliser;
   readonly clock: Clock;
   readonly log: Logger;
@@ -128,7 +128,7 @@ export function makeDepartments(parts: DepartmentsParts): Departments {
           callback.call(
             adapter,
             request,
-            { accept, changed: (change) => parts.changed(name, change) },
+            { accept, changed: (change, push) => parts.changed(name, change, push) },
             { signal, attempt: 1, traceparent, log: line },
           ),
         );

@@ -1,6 +1,7 @@
 import { withoutUnwanted } from '../../contracts/characters.ts';
 import { type Check, schemaCompiler } from '../../contracts/compile.ts';
 import { FORMATS } from '../../contracts/formats.ts';
+import { linearPattern } from '../../contracts/linear-pattern.ts';
 import { choicesIn, generalised, Place, probeOf } from '../../contracts/places.ts';
 import type { Deliverable, TextLimit } from '../../contracts/ports/adapter.ts';
 import type { Problem, PublishedContract } from '../../contracts/ports/contract.ts';
@@ -373,7 +374,7 @@ function beyondOwn(schema: JsonObject, own: readonly JsonObject[]): JsonObject |
 
 /** True only when a text certainly meets a schema of `beyondOwn`. */
 function quickCheck({ maxLength, minLength, pattern, format, enum: choices, const: only }: JsonObject) {
-  const fits = typeof pattern === 'string' ? new RegExp(pattern, 'u') : undefined;
+  const fits = typeof pattern === 'string' ? linearPattern(pattern) : undefined;
   const { holds } = (typeof format === 'string' ? FORMATS[format] : undefined) ?? {};
   const other = choices !== undefined || only !== undefined || (format !== undefined && holds === undefined);
   // A character takes one or two of what `length` counts.
@@ -394,5 +395,9 @@ function matches(pattern: string, pointer: string): boolean {
   );
 }
 
-const starred = (pointer: string): string => pointer.replaceAll(/\/\d+(?=\/|$)/g, '/*');
+const starred = (pointer: string): string =>
+  pointer
+    .split('/')
+    .map((step) => (/^\d+$/.test(step) ? '*' : step))
+    .join('/');
 const escaped = (name: string): string => name.replaceAll('~', '~0').replaceAll('/', '~1');

@@ -1,4 +1,5 @@
 import { countOf } from '../../contracts/count.ts';
+import { replaceNumbers } from '../../contracts/digit-runs.ts';
 import { maskIdNo, maskName } from '../../contracts/mask.ts';
 import type { Json, JsonObject } from '../../contracts/ports/envelope.ts';
 
@@ -23,8 +24,8 @@ const BY_FIELD: readonly (readonly [RegExp, (text: string) => string])[] = [
 ];
 
 /** Numbers that give themselves away wherever they stand: of a resident (GB 11643), of a mobile telephone. */
-const ID_NO = /(?<!\d)\d{17}[\dXx](?!\d)/g;
-const MOBILE = /(?<!\d)1[3-9]\d{9}(?!\d)/g;
+const ID_NO = /^\d{17}[\dXx]$/;
+const MOBILE = /^1[3-9]\d{9}$/;
 
 /** Keys whose values are secrets: nothing of them is ever shown. */
 const SECRET =
@@ -39,7 +40,10 @@ const MOST_OF_A_LIST = 200;
 
 /** Personal values inside a sentence, wherever they stand. */
 function maskText(text: string): string {
-  return text.replaceAll(ID_NO, maskResident).replaceAll(MOBILE, maskPhone);
+  return replaceNumbers(text, (number) => {
+    if (ID_NO.test(number)) return maskResident(number);
+    return MOBILE.test(number) ? maskPhone(number) : number;
+  });
 }
 
 /** A message's body with its people masked; its shape, codes and amounts stay. */

@@ -22,7 +22,7 @@ type AdvanceWith = Parameters<CaseStore['collected']>[1];
 export function makeCollected(
   { db, group, book, cases, clock, log }: StoreParts,
   unmatched: Unmatched,
-): Pick<CaseStore, 'collected' | 'rematch' | 'retryKept'> & Pick<DeskStore, 'attached'> {
+): Pick<CaseStore, 'collected' | 'rematch' | 'retryKept' | 'changeKnown' | 'changeTold'> & Pick<DeskStore, 'attached'> {
   const seen = prepared((p: { party: Party; dedupe: string }) =>
     db.selectFrom('messages').select('message').where('party', '=', p.party).where('dedupe', '=', p.dedupe),
   );
@@ -198,6 +198,17 @@ export function makeCollected(
 
   return {
     collected: take,
+
+    async changeKnown(name) {
+      return (await db.executeQuery(seen(name))).rows.length > 0;
+    },
+
+    changeTold: (name, events) =>
+      group.run(async (tx) => {
+        if ((await tx.first(seen(name))) !== undefined) return;
+        await tx.write(remember({ ...name, at: clock.now(), ended: null }));
+        if (events.length > 0) await book.publish(tx, events);
+      }),
 
     async rematch({ party, key, number }, advance) {
       const { rows } = await db.executeQuery(

@@ -28,6 +28,8 @@ export interface StoreDialect {
   readonly alone: boolean;
   /** Two transactions stood in each other's way and this one was given up: run again, it goes through. */
   again(error: unknown): boolean;
+  /** The database tells roles apart, so that whoever makes the tables need not be who uses them. */
+  readonly hasRoles: boolean;
   /** Only where others may have the database open. */
   readonly between?: BetweenNodes;
 }

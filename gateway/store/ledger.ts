@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { type Selectable, type SelectQueryBuilder, sql } from 'kysely';
+import { type CompiledQuery, type Selectable, type SelectQueryBuilder, sql } from 'kysely';
 import type {
   Ledger,
   LedgerCheck,
@@ -13,8 +13,9 @@ import type { Millis } from '../../contracts/ports/envelope.ts';
 import { EVERYTHING, MOST_EXAMINED, type Range, search, unindexed, type Way, within } from './bounded-search.ts';
 import type { Many } from './group.ts';
 import { COLUMNS, columnsOf } from './ledger-columns.ts';
+import { callDeletion } from './ledger-deletion.ts';
 import type { StoreParts } from './parts.ts';
-import { inserting, prepared } from './prepared.ts';
+import { compilable, inserting, prepared } from './prepared.ts';
 import type { Tables } from './tables.ts';
 
 /** Rows that are read at a time by a check, and deleted in a transaction. */
@@ -94,10 +95,8 @@ export function makeLedger({ db, dialect, group }: Pick<StoreParts, 'db' | 'dial
   const oldest = prepared((p: { limit: number }) =>
     db.selectFrom('ledger').select(['seq', 'at', 'hash']).where('seq', '>', 0).orderBy('seq').limit(p.limit),
   );
-  const remove = prepared((p: { upTo: number }) => db.deleteFrom('ledger').where('seq', '<=', p.upTo));
-  const setAnchor = prepared((p: { hash: string }) =>
-    db.updateTable('ledger_anchor').set({ hash: p.hash }).where('id', '=', 1),
-  );
+  /** Rows up to one, and the anchor after it. */
+  const removing = dialect.hasRoles ? removeAsOwner(db) : removeHere(db);
 
   /** All that arrived together: the chain is looked up once, and the rows go in a few statements. */
   const write: Many<readonly LedgerEntry[], void> = async (tx, inputs) => {
@@ -280,7 +279,7 @@ export function makeLedger({ db, dialect, group }: Pick<StoreParts, 'db' | 'dial
           const old = end === -1 ? rows : rows.slice(0, end);
           const until = old.at(-1);
           if (until === undefined) return 0;
-          await tx.write(remove({ upTo: until.seq }), setAnchor({ hash: until.hash }));
+          await tx.write(...removing(until));
           return old.length;
         });
         deleted += batch;
@@ -288,6 +287,22 @@ export function makeLedger({ db, dialect, group }: Pick<StoreParts, 'db' | 'dial
       }
     },
   };
+}
+
+type Removal = (last: { readonly seq: number; readonly hash: string }) => readonly CompiledQuery<unknown>[];
+
+function removeHere(db: StoreParts['db']): Removal {
+  const remove = prepared((p: { upTo: number }) => db.deleteFrom('ledger').where('seq', '<=', p.upTo));
+  const setAnchor = prepared((p: { hash: string }) =>
+    db.updateTable('ledger_anchor').set({ hash: p.hash }).where('id', '=', 1),
+  );
+  return ({ seq, hash }) => [remove({ upTo: seq }), setAnchor({ hash })];
+}
+
+/** The connected role itself may have no right to. */
+function removeAsOwner(db: StoreParts['db']): Removal {
+  const call = prepared((p: { upTo: number }) => compilable(db, callDeletion(p.upTo)));
+  return ({ seq }) => [call({ upTo: seq })];
 }
 
 /** As it was written: in the chain, and found by what it says. */

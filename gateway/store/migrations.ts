@@ -1,7 +1,9 @@
 import { type ColumnDefinitionBuilder, Kysely, type Migration, Migrator, sql } from 'kysely';
 import type { StoreDialect } from './dialect.ts';
 import { columnsOf, KEPT_DAYS } from './ledger-columns.ts';
+import { deletionFunction } from './ledger-deletion.ts';
 import { lookupColumns } from './message-rows.ts';
+import { standingOf } from './rights.ts';
 import { partiesOf } from './rows.ts';
 import type { Tables } from './tables.ts';
 import { NotOpened } from './unavailable.ts';
@@ -435,6 +437,18 @@ export function migrations(dialect: StoreDialect): Record<string, Migration> {
         await db.schema.alterTable('envelopes').addColumn('unbegun_fence', integer).execute();
       },
     },
+
+    // Columns that programs of before need not know: they go on beside this one, and delete old rows of the ledger themselves as long as they own it.
+    '017-roles': {
+      async up(db: Kysely<unknown>) {
+        const anchor = db.schema.alterTable('ledger_anchor');
+        await anchor.addColumn('kept_days', 'integer', (c) => c.notNull().defaultTo(KEPT_DAYS)).execute();
+        await anchor.addColumn('locked', 'integer').execute();
+        if (!dialect.hasRoles) return;
+        const { rows } = await sql<{ schema: string }>`select current_schema() as schema`.execute(db);
+        for (const statement of deletionFunction(rows[0]?.schema ?? 'public')) await statement.execute(db);
+      },
+    },
   };
 }
 
@@ -504,22 +518,71 @@ async function fillColumns(db: Kysely<Tables>): Promise<void> {
   }
 }
 
+/** Told of each migration as it goes. They are one transaction, where there are several: nothing is kept of one that fails. */
+export interface MigrationProgress {
+  begins(name: string): void;
+  ended(name: string): void;
+}
+
 /**
  * Brings the schema up to this program's; of several that begin at once one does it, and the others wait.
- * @throws NotOpened when a newer program has been at it: going back would lose what it wrote
+ *
+ * @returns the names of those that were to be done, the oldest first
+ * @throws NotOpened when a newer program has been at it: going back would lose what it wrote; or when it is older and the connected role may not change it
  */
-export async function migrate(own: Kysely<Tables>, dialect: StoreDialect): Promise<void> {
+export async function migrate(
+  own: Kysely<Tables>,
+  dialect: StoreDialect,
+  progress?: MigrationProgress,
+): Promise<readonly string[]> {
+  const known = migrations(dialect);
+  const done = await applied(own);
+  const foreign = done.filter((name) => !(name in known));
+  if (foreign.length > 0) throw newer(foreign.join(', '), Object.keys(known).sort().at(-1));
+  const needed = Object.keys(known)
+    .filter((name) => !done.includes(name))
+    .sort();
+  if (needed.length === 0) return [];
+  if (dialect.hasRoles) {
+    const { role, mayMigrate } = await standingOf(own);
+    if (!mayMigrate) throw older(role, done.at(-1), needed.at(-1) ?? '');
+  }
   const db = dialect.unhurried === undefined ? own : new Kysely<Tables>({ dialect: dialect.unhurried() });
   try {
-    const known = migrations(dialect);
-    const foreign = (await applied(db)).filter((name) => !(name in known));
-    if (foreign.length > 0) throw newer(foreign.join(', '), Object.keys(known).sort().at(-1));
-    const migrator = new Migrator({ db, provider: { getMigrations: () => Promise.resolve(known) } });
+    const all = progress === undefined ? known : followed(known, progress);
+    const migrator = new Migrator({ db, provider: { getMigrations: () => Promise.resolve(all) } });
     const { error } = await migrator.migrateToLatest();
     if (error !== undefined) throw error;
+    return needed;
   } finally {
     if (db !== own) await db.destroy();
   }
+}
+
+function followed(all: Record<string, Migration>, progress: MigrationProgress): Record<string, Migration> {
+  return Object.fromEntries(
+    Object.entries(all).map(([name, migration]): [string, Migration] => [
+      name,
+      {
+        async up(db) {
+          progress.begins(name);
+          await migration.up(db);
+          progress.ended(name);
+        },
+      },
+    ]),
+  );
+}
+
+function older(role: string, at: string | undefined, needed: string): NotOpened {
+  const [zh, en] =
+    at === undefined
+      ? ['存储中还没有任何结构', 'the store has no schema yet']
+      : [`存储的结构只到 ${at}`, `the store's schema is at ${at}`];
+  return new NotOpened(
+    `${zh}，本程序需要 ${needed}，而数据库角色 ${role} 无权修改结构：请以属主的地址运行 npm run migrate，见 docs/deployment.zh.md / ` +
+      `${en}, this program needs ${needed}, and the database role ${role} may not change it: run npm run migrate with its owner's address, see docs/deployment.md`,
+  );
 }
 
 function newer(foreign: string, last = ''): NotOpened {
@@ -533,6 +596,20 @@ function newer(foreign: string, last = ''): NotOpened {
 async function applied(db: Kysely<Tables>): Promise<readonly string[]> {
   const tables = await db.introspection.getTables({ withInternalKyselyTables: true });
   if (!tables.some(({ name }) => name === 'kysely_migration')) return [];
-  const { rows } = await sql<{ name: string }>`select name from kysely_migration order by name`.execute(db);
-  return rows.map(({ name }) => name);
+  try {
+    const { rows } = await sql<{ name: string }>`select name from kysely_migration order by name`.execute(db);
+    return rows.map(({ name }) => name);
+  } catch (error) {
+    // https://www.postgresql.org/docs/current/errcodes-appendix.html: insufficient_privilege
+    if ((error as { code?: unknown }).code !== '42501') throw error;
+    throw withoutRights((await standingOf(db)).role, ['select on kysely_migration']);
+  }
+}
+
+/** The schema is there, and the connected role may not use it. */
+export function withoutRights(role: string, missing: readonly string[]): NotOpened {
+  return new NotOpened(
+    `数据库角色 ${role} 缺少权限（${missing.join('、')}）：请以属主的地址运行 npm run migrate，见 docs/deployment.zh.md / ` +
+      `the database role ${role} lacks rights (${missing.join(', ')}): run npm run migrate with the owner's address, see docs/deployment.md`,
+  );
 }

@@ -20,13 +20,15 @@ import { Group } from './group.ts';
 import { makeItemVersions } from './item-versions.ts';
 import { makeLease } from './lease.ts';
 import { makeLedger } from './ledger.ts';
-import { migrate } from './migrations.ts';
+import { keepFor, keptDays } from './ledger-deletion.ts';
+import { migrate, withoutRights } from './migrations.ts';
 import { makeNonces } from './nonces.ts';
 import { makeOutcomes } from './outcome.ts';
 import type { StoreParts } from './parts.ts';
 import { type PostgresOptions, postgres } from './postgres.ts';
 import { makePublicEvents } from './public-events.ts';
 import { caseReader, makeReads } from './reads.ts';
+import { standingOf } from './rights.ts';
 import { sqlite } from './sqlite.ts';
 import type { Tables } from './tables.ts';
 import { UnderWay } from './under-way.ts';
@@ -49,6 +51,8 @@ interface StoreOptions {
   readonly inStep?: InStep | undefined;
   /** What others may learn of a happening. Left out where nobody publishes it: then nothing of it is written. */
   readonly publicly?: Publicly | undefined;
+  /** Days that the ledger keeps its rows at least; left out: as many as were set before. */
+  readonly ledgerDays?: number | undefined;
 }
 
 /** `dataDir`: the folder, in which the file is `onewindow.db`; made when it is not there. */
@@ -72,12 +76,13 @@ export async function openStore(options: StoreOptions & Where): Promise<Store> {
 /** The store over any database there is a dialect for. */
 export async function storeOver(
   dialect: StoreDialect,
-  { clock, log, committed, inStep, publicly }: StoreOptions,
+  { clock, log, committed, inStep, publicly, ledgerDays }: StoreOptions,
 ): Promise<Store> {
   const db = new Kysely<Tables>({ dialect: dialect.kysely });
   const nonces = makeNonces(db, dialect, clock);
   try {
     await migrate(db, dialect);
+    if (dialect.hasRoles) await judgeRole(db, { log, ledgerDays });
     await forgetAnswered(db);
     if (dialect.between !== undefined) inStep?.shift(await dialect.between.skew());
     if (dialect.alone) await lapseLeases(db, clock);
@@ -155,6 +160,31 @@ export async function storeOver(
       await db.destroy();
     },
   };
+}
+
+/**
+ * Whether the connected role is one that can run a gateway, and no more than that.
+ * @throws NotOpened when it lacks rights
+ */
+async function judgeRole(
+  db: Kysely<Tables>,
+  { log, ledgerDays }: Pick<StoreOptions, 'log' | 'ledgerDays'>,
+): Promise<void> {
+  const { role, mayMigrate, couldRewrite, missing } = await standingOf(db);
+  if (missing.length > 0) throw withoutRights(role, missing);
+  if (couldRewrite !== undefined)
+    log.warn('the database role could rewrite the access ledger: give the gateway a role of its own', {
+      role,
+      because: couldRewrite,
+    });
+  if (ledgerDays === undefined) return;
+  if (mayMigrate) return keepFor(db, ledgerDays);
+  const kept = await keptDays(db);
+  if (kept !== ledgerDays)
+    log.warn('the database keeps the access ledger for other days than are set: run npm run migrate', {
+      kept,
+      ledgerDays,
+    });
 }
 
 /** Between two looks at the node's own clocks, which cost nothing; the database is asked much less often. */

@@ -143,6 +143,7 @@ export async function postgres(
     },
     changeable: (table) => [sql`drop trigger ${sql.ref(`${table}_append_only`)} on ${sql.table(table)}`],
     locksRows: true,
+    hasRoles: true,
     alone: false,
     again: (error) => AGAIN.has(codeOf(error instanceof Unavailable ? error.cause : error)),
     between: between(pool, settings, means),

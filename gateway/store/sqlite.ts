@@ -1,7 +1,7 @@
-import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
 import { SqliteAdapter, type SqliteDatabase, SqliteDialect, type SqliteStatement, sql } from 'kysely';
+import { makePrivateFile, makePrivateFolder } from '../../config/private-files.ts';
 import type { StoreDialect } from './dialect.ts';
 import { NotOpened, Unavailable } from './unavailable.ts';
 
@@ -39,7 +39,11 @@ class NodeSqliteDialect extends SqliteDialect {
  * @throws NotOpened when the file is in use
  */
 export function sqlite(file: string): StoreDialect {
-  if (file !== ':memory:') mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+  if (file !== ':memory:') {
+    makePrivateFolder(dirname(file));
+    // Before SQLite would make it readable by all. The log beside it gets the rights that it has.
+    makePrivateFile(file);
+  }
   return {
     kysely: new NodeSqliteDialect({ database: shim(opened(file)) }),
     countedKey: sql`integer`,
@@ -57,6 +61,7 @@ export function sqlite(file: string): StoreDialect {
     },
     changeable: (table) => DEEDS.map((deed) => sql`drop trigger ${sql.ref(`${table}_no_${deed}`)}`),
     locksRows: false,
+    hasRoles: false,
     alone: true,
     again: () => false,
   };

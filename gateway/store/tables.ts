@@ -146,7 +146,14 @@ export interface Tables {
     hash: string;
   };
   /** One row: the hash that the first row of the ledger follows, which is that of the last one deleted, or empty. Locked while rows are added. */
-  ledger_anchor: { id: number; hash: string };
+  ledger_anchor: {
+    id: number;
+    hash: string;
+    /** Days that a row is kept at least: where roles are told apart, written by the owner of the tables alone. */
+    kept_days: Generated<number>;
+    /** Says nothing: who may change it may lock the row, and change nothing else of it. */
+    locked: number | null;
+  };
   /** What our own cases made; the state is the column's. */
   register: {
     seq: Generated<number>;

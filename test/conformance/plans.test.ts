@@ -74,6 +74,8 @@ const PLANS: Record<Method | 'start' | 'sweep', readonly string[] | Expected> = 
   accept: ['cases(app_key, application_no) | cases_application_no'],
   byApplication: ['cases(app_key, application_no) | cases_application_no'],
   changed: [CASE, 'envelopes_case', 'register_number | register_holder', 'register_holder'],
+  changeKnown: [MESSAGE],
+  changeTold: [MESSAGE],
   collected: [...HEARD, 'envelopes_latest_number', 'messages_kept'],
   rematch: ['messages_about_key', 'messages_about_number', 'messages_id', 'envelopes_latest_number', ...HEARD],
   retryKept: ['messages_unmatched', 'messages_id', 'envelopes_latest_number', ...HEARD],

@@ -216,8 +216,19 @@ async function opened(t: TestContext, engines: Engines) {
       .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' '))), 0);
   };
   async function publish(messages: readonly Forged[]): Promise<void> {
-    for (const { queue, content, options = OURS } of messages) channel.sendToQueue(queue, content, options);
-    await channel.waitForConfirms();
+    await Promise.all(
+      messages.map(({ queue, content, options = OURS }) =>
+        // A queue that is young refuses until it has a leader.
+        until(
+          () =>
+            new Promise<true | undefined>((resolve) => {
+              channel.sendToQueue(queue, content, options, (refused) => resolve(refused === null ? true : undefined));
+            }),
+          30_000,
+          `${queue} takes it`,
+        ),
+      ),
+    );
   }
   const counted = (reason: string, n: number) =>
     until(async () => (await count(reason)) === n || undefined, 60_000, `${n} ${reason}`);

@@ -137,6 +137,13 @@ const CALLS: Record<Method, (scene: Scene) => Promise<unknown>> = {
     );
     await store.changed('none', nothing);
   },
+  async changeKnown({ store }) {
+    await store.changeKnown({ party: LANE, dedupe: 'change-1' });
+  },
+  async changeTold({ store }) {
+    await store.changeTold({ party: LANE, dedupe: 'change-1' }, []);
+    await store.changeTold({ party: LANE, dedupe: 'change-1' }, []);
+  },
   async collected({ store, delivered }) {
     const { caseNo, number } = await delivered();
     await store.collected(word(number), () => done);

@@ -1,9 +1,19 @@
 import { createHash, createHmac } from 'node:crypto';
 
-/** Lower-case hex over the UTF-8 bytes of the text. */
-const hash = (algorithm: string) => (text: string) => createHash(algorithm).update(text, 'utf8').digest('hex');
-const hmac = (algorithm: string) => (text: string, key: string) =>
-  createHmac(algorithm, key).update(text, 'utf8').digest('hex');
+/** Texts stand for their UTF-8 bytes; several are taken one behind the other. */
+export type Digestible = string | Uint8Array | readonly (string | Uint8Array)[];
+
+/** Lower-case hex. */
+const hash = (algorithm: string) => (of: Digestible) => createHash(algorithm).update(bytesOf(of)).digest('hex');
+const hmac = (algorithm: string) => (of: Digestible, key: string) =>
+  createHmac(algorithm, key).update(bytesOf(of)).digest('hex');
+
+function bytesOf(of: Digestible): Uint8Array {
+  if (typeof of === 'string') return Buffer.from(of, 'utf8');
+  if (of instanceof Uint8Array) return of;
+  if (Array.isArray(of)) return Buffer.concat(of.map(bytesOf));
+  throw new TypeError('a text or bytes are expected');
+}
 
 export const md5 = hash('md5');
 export const sha256 = hash('sha256');

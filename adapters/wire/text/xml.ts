@@ -1,4 +1,5 @@
-import { XMLBuilder, XMLParser, XMLValidator } from 'fast-xml-parser';
+import { XMLBuilder } from 'fast-xml-parser';
+import { SaxesParser, type SaxesTagPlain } from 'saxes';
 import type { Json, JsonObject } from '../../../contracts/ports/envelope.ts';
 import { unreadable } from './unreadable.ts';
 
@@ -7,12 +8,12 @@ import { unreadable } from './unreadable.ts';
  * elements is `#text`, CDATA is text. Writing, `{"#cdata": "…"}` makes a CDATA section (a `]]>` in it is split over two), and a first key
  * `{"?xml": "GBK"}` a declaration.
  */
-const BOTH = { ignoreAttributes: false, attributeNamePrefix: '@', textNodeName: '#text' } as const;
-
 const DEEPEST = 64;
 
 const builder = new XMLBuilder({
-  ...BOTH,
+  ignoreAttributes: false,
+  attributeNamePrefix: '@',
+  textNodeName: '#text',
   cdataPropName: '#cdata',
   suppressEmptyNode: false,
   processEntities: true,
@@ -41,90 +42,114 @@ export interface OpenXml {
   readonly root?: string;
 }
 
-const parsers = new Map<string, XMLParser>();
-
-/** Namespace prefixes are dropped: servers of this kind mix them up. @throws Fault `malformed` (theirs) */
+/** Namespace prefixes are dropped: servers of this kind mix them up. The time it takes grows with the text's length and no faster. @throws Fault `malformed` (theirs) */
 export function openXml(text: string, { lists = [], root }: OpenXml = {}): JsonObject {
   // Entities can be made to expand without end, and no department needs a DOCTYPE.
   if (/<!DOCTYPE/i.test(text))
     throw unreadable('doctype', '报文含 DOCTYPE，拒收', 'the document has a DOCTYPE, which is refused');
-  if (deeperThan(text, DEEPEST))
-    throw unreadable('tooDeep', `XML 嵌套超过 ${DEEPEST} 层`, `the document is nested deeper than ${DEEPEST} levels`);
-  // The parser takes unclosed tags for closed; the validator does not.
-  const valid = XMLValidator.validate(text, { allowBooleanAttributes: false });
-  if (valid !== true) {
-    throw unreadable(
-      'xml',
-      `XML 不完整或格式错误（第 ${valid.err.line} 行，${valid.err.code}）`,
-      `the XML is torn or not well formed (line ${valid.err.line}, ${valid.err.code})`,
-    );
-  }
-  const key = lists.join(' ');
-  let parser = parsers.get(key);
-  if (parser === undefined) {
-    const named = new Set(lists);
-    parser = new XMLParser({
-      ...BOTH,
-      parseTagValue: false,
-      parseAttributeValue: false,
-      trimValues: false,
-      processEntities: true,
-      htmlEntities: true,
-      removeNSPrefix: true,
-      ignoreDeclaration: true,
-      ignorePiTags: true,
-      isArray: (name) => named.has(name),
-    });
-    parsers.set(key, parser);
-  }
-  let document: JsonObject;
-  try {
-    document = withoutIndent(parser.parse(text) as JsonObject) as JsonObject;
-  } catch (error) {
-    throw unreadable('xml', 'XML 无法解析', 'the XML cannot be parsed', error);
-  }
-  const found = Object.keys(document).find((name) => name !== '#text');
-  if (found === undefined) throw unreadable('xml', '不是 XML 文档', 'this is no XML document');
+  const document = elementsOf(text, new Set(lists));
+  const [found] = Object.keys(document);
   if (root !== undefined && found !== root) {
     throw unreadable('root', `XML 根元素应为 ${root}`, `the root element is expected to be ${root}`);
   }
   return document;
 }
 
-/** The root element's name, also of what is not well formed; undefined when it is no XML or HTML at all. */
-export function rootOf(text: string): string | undefined {
-  return /^\s*(?:<\?[^>]*\?>\s*|<!--[\s\S]*?-->\s*|<!doctype[^>]*>\s*)*<(?:[\w.-]+:)?([A-Za-z_][\w.-]*)/i.exec(
-    text.slice(0, 4_096),
-  )?.[1];
+/** Named entities of HTML that old systems write into XML; any other that has no meaning stays as it was written. */
+const ENTITIES: Readonly<Record<string, string>> = {
+  ...{ amp: '&', lt: '<', gt: '>', quot: '"', apos: "'" },
+  ...{ nbsp: '\u00a0', copy: '©', reg: '®', trade: '™', para: '¶', sect: '§', deg: '°', bull: '•' },
+  ...{ mdash: '—', ndash: '–', hellip: '…', laquo: '«', raquo: '»', lsquo: '‘', rsquo: '’', ldquo: '“', rdquo: '”' },
+  ...{ frac12: '½', frac14: '¼', frac34: '¾' },
+  ...{ cent: '¢', pound: '£', curren: '¤', yen: '¥', euro: '€' },
+};
+/** What old systems write although XML forbids it, and what has one meaning all the same. */
+const TOLERATED: ReadonlySet<string> = new Set([
+  'undefined entity.',
+  'malformed character entity.',
+  'disallowed character.',
+  'the string "]]>" is disallowed in char data.',
+]);
+
+/** Each costs an error of the parser's; more are no slip of a program that writes XML. */
+const MOST_TOLERATED = 10_000;
+
+/** An element that is open: what came inside so far. */
+interface Open {
+  readonly name: string;
+  readonly values: { [name: string]: Json };
+  text: string;
+}
+
+function elementsOf(text: string, lists: ReadonlySet<string>): JsonObject {
+  const parser = new SaxesParser({ position: true, xmlns: false });
+  const document: Open = { name: '', values: {}, text: '' };
+  const open: Open[] = [document];
+  const innermost = (): Open => open.at(-1) ?? document;
+  const notWellFormed = (): Error =>
+    unreadable(
+      'xml',
+      `XML 不完整或格式错误（第 ${parser.line} 行第 ${parser.column + 1} 列）`,
+      `the XML is torn or not well formed (line ${parser.line}, column ${parser.column + 1})`,
+    );
+  parser.ENTITIES = Object.assign(Object.create(null) as Record<string, string>, ENTITIES);
+  let tolerated = 0;
+  parser.on('error', ({ message }) => {
+    tolerated += 1;
+    // The parser's own message may quote the text, behind its line and column.
+    if (tolerated > MOST_TOLERATED || !TOLERATED.has(message.slice(message.indexOf(' ') + 1))) throw notWellFormed();
+  });
+  parser.on('opentag', ({ name, attributes }: SaxesTagPlain) => {
+    if (open.length > DEEPEST)
+      throw unreadable('tooDeep', `XML 嵌套超过 ${DEEPEST} 层`, `the document is nested deeper than ${DEEPEST} levels`);
+    open.push({ name: localName(name), values: attributesOf(attributes), text: '' });
+  });
+  parser.on('text', (part) => {
+    innermost().text += part;
+  });
+  parser.on('cdata', (part) => {
+    innermost().text += part;
+  });
+  parser.on('closetag', () => {
+    const closed = open.pop() ?? document;
+    addTo(innermost().values, closed.name, elementValue(closed), lists);
+  });
+  parser.write(withoutDeclaration(text)).close();
+  return document.values;
 }
 
 /** White space between elements is layout; inside a text it is the text. */
-function withoutIndent(value: Json): Json {
-  if (Array.isArray(value)) return value.map(withoutIndent);
-  if (value === null || typeof value !== 'object') return value;
-  const entries = Object.entries(value).filter(
-    ([name, inner]) => name !== '#text' || (typeof inner === 'string' && inner.trim() !== ''),
-  );
-  return Object.fromEntries(entries.map(([name, inner]) => [name, withoutIndent(inner)]));
+function elementValue({ values, text }: Open): Json {
+  if (Object.keys(values).length === 0) return text;
+  if (text.trim() !== '') values['#text'] = text;
+  return values;
 }
 
-/** Counted before parsing: ten thousand levels must not reach a parser that recurses. */
-function deeperThan(text: string, most: number): boolean {
-  let depth = 0;
-  for (let at = text.indexOf('<'); at !== -1; at = text.indexOf('<', at + 1)) {
-    const next = text[at + 1];
-    if (next === '!' || next === '?') {
-      if (text.startsWith('<![CDATA[', at)) at = Math.max(at, text.indexOf(']]>', at));
-      continue;
-    }
-    if (next === '/') {
-      depth -= 1;
-      continue;
-    }
-    const end = text.indexOf('>', at);
-    if (end === -1) return false;
-    if (text[end - 1] !== '/') depth += 1;
-    if (depth > most) return true;
-  }
-  return false;
+function addTo(values: { [name: string]: Json }, name: string, value: Json, lists: ReadonlySet<string>): void {
+  const before = Object.hasOwn(values, name) ? values[name] : undefined;
+  if (before === undefined) values[name] = lists.has(name) ? [value] : value;
+  else if (Array.isArray(before)) before.push(value);
+  else values[name] = [before, value];
+}
+
+function attributesOf(attributes: Readonly<Record<string, string>>): { [name: string]: Json } {
+  const values: { [name: string]: Json } = {};
+  for (const [name, value] of Object.entries(attributes))
+    if (name !== 'xmlns' && !name.startsWith('xmlns:')) values[`@${localName(name)}`] = value;
+  return values;
+}
+
+function localName(name: string): string {
+  const [prefix = '', local, ...more] = name.split(':');
+  const found = local === undefined ? prefix : local === '' || more.length > 0 ? name : local;
+  // The one name that is no field of an object.
+  return found === '__proto__' ? '#__proto__' : found;
+}
+
+/** Declarations lie, stand behind blank lines, and are not asked. */
+function withoutDeclaration(text: string): string {
+  const trimmed = text.trimStart();
+  if (!trimmed.startsWith('<?xml') || trimmed.slice(5, 6).trim() !== '') return trimmed;
+  const end = trimmed.indexOf('?>');
+  return end === -1 ? trimmed : trimmed.slice(end + 2).trimStart();
 }

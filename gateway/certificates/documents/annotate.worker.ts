@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { parentPort } from 'node:worker_threads';
+import { PRIVATE } from '../../../config/private-files.ts';
 import { chineseFont } from './font.ts';
 import { type Stamp, stamped } from './stamp.ts';
 import { Unfolding } from './unfolding.ts';
@@ -35,7 +36,7 @@ async function annotated({ from, to, words, now, mostUnfolded }: AnnotationJob):
   const copy = await stamped({ bytes, sm3: hash('sm3', bytes) }, words, font, now).catch(plain);
   if (unfolding.passed) return { unfolds: true };
   if (copy instanceof Error) return { unfit: copy };
-  await writeFile(to, copy, { flag: 'wx', mode: 0o600 });
+  await writeFile(to, copy, { flag: 'wx', mode: PRIVATE.file });
   return { copy: { bytes: copy.byteLength, sm3: hash('sm3', copy), sha256: hash('sha256', copy) } };
 }
 

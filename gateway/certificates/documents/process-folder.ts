@@ -1,7 +1,10 @@
 import { randomUUID } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { mkdir, readdir, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { pathToFileURL } from 'node:url';
+import { makePrivateFile, makePrivateFolder, PRIVATE } from '../../../config/private-files.ts';
 
 /** Where one process puts its files: nobody else does. */
 export interface ProcessFolder {
@@ -23,14 +26,14 @@ const TRIES = 3;
  * @throws an error of the disk as it is
  */
 export async function claimFolder(parent: string): Promise<ProcessFolder> {
-  await mkdir(parent, { recursive: true, mode: 0o700 });
+  makePrivateFolder(parent);
   for (let tries = 1; ; tries += 1) {
     const folder = path.join(parent, `process-${randomUUID()}`);
     const unlock = await lock(folder + LOCK_ENDING);
     if (unlock !== undefined) {
       const release = () => removeOwned(folder, unlock);
       try {
-        await mkdir(folder, { mode: 0o700 });
+        await mkdir(folder, { mode: PRIVATE.folder });
       } catch (error) {
         await release().catch(() => {});
         throw error;
@@ -84,7 +87,9 @@ async function removeOwned(folder: string, unlock: () => void): Promise<void> {
  * also tell two owners within one process apart), and writes nothing.
  */
 async function lock(file: string): Promise<(() => void) | undefined> {
-  const db = new DatabaseSync(file, { timeout: 0 });
+  makePrivateFile(file);
+  const db = openThere(file);
+  if (db === undefined) return undefined;
   open.add(db);
   const unlock = () => {
     open.delete(db);
@@ -104,8 +109,22 @@ async function lock(file: string): Promise<(() => void) | undefined> {
   }
 }
 
+/** Undefined where the file has been removed meanwhile: SQLite itself would make one that all can read. */
+function openThere(file: string): DatabaseSync | undefined {
+  const place = pathToFileURL(file);
+  place.searchParams.set('mode', 'rw');
+  try {
+    return new DatabaseSync(place, { timeout: 0 });
+  } catch (error) {
+    const { errcode } = error as { errcode?: unknown };
+    if (typeof errcode === 'number' && (errcode & 0xff) === SQLITE_CANTOPEN && !existsSync(file)) return undefined;
+    throw error;
+  }
+}
+
 /** What nobody refers to any more is closed by the garbage collector, and its lock with it: a folder is its owner's even if that has forgotten to release it. */
 const open = new Set<DatabaseSync>();
 
-/** https://sqlite.org/rescode.html#busy */
+/** https://sqlite.org/rescode.html */
 const SQLITE_BUSY = 5;
+const SQLITE_CANTOPEN = 14;

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import { type FileHandle, mkdir, open, rm } from 'node:fs/promises';
+import { type FileHandle, open, rm } from 'node:fs/promises';
+import { makePrivateFolder, PRIVATE } from '../../../config/private-files.ts';
 import type { CertificateDocument, MediaType } from '../../../contracts/ports/certificate.ts';
 import { Fault } from '../../../contracts/ports/fault.ts';
 import { megabytes } from './megabytes.ts';
@@ -32,8 +33,8 @@ export async function spool(
   const sha256 = createHash('sha256');
   let bytes = 0;
   try {
-    await mkdir(how.folder, { recursive: true, mode: 0o700 });
-    await using handle = await open(file, 'wx+', 0o600);
+    makePrivateFolder(how.folder);
+    await using handle = await open(file, 'wx+', PRIVATE.file);
     for (let chunk = await next(chunks, how.signal); chunk !== undefined; chunk = await next(chunks, how.signal)) {
       bytes += chunk.byteLength;
       if (bytes > how.maxBytes) throw tooLarge(how.maxBytes);
