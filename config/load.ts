@@ -156,11 +156,18 @@ async function settingsFile(file: string, mistakes: string[]): Promise<JsonObjec
     Object.fromEntries(
       Object.entries(object).map(([key, one]) => [key, keys.includes(key) ? (resolve(one) ?? one) : one]),
     );
-  const { folders, tls } = value;
+  const withTls = (one: Json): Json =>
+    isObject(one) && isObject(one.tls) ? { ...one, tls: within(one.tls, ['ca', 'cert', 'key']) } : one;
+  const { folders, tls, parties, database, bus } = value;
   return {
     ...within(value, ['dataDir']),
     ...(isObject(tls) ? { tls: within(tls, ['cert', 'key', 'clientCa']) } : {}),
     ...(isObject(folders) ? { folders: within(folders, Object.keys(FOLDERS)) } : {}),
+    ...(isObject(parties)
+      ? { parties: Object.fromEntries(Object.entries(parties).map(([party, own]) => [party, withTls(own)])) }
+      : {}),
+    ...(isObject(database) ? { database: withTls(database) } : {}),
+    ...(isObject(bus) ? { bus: withTls(bus) } : {}),
   };
 }
 

@@ -20,13 +20,22 @@ export interface TlsContents {
   readonly ca?: string;
 }
 
-/** Everything that is wrong with the files at once, one plain line each: `tls.key: …`. Never what stands in them. */
+export interface TlsFilesProblem {
+  readonly file: keyof TlsFiles;
+  readonly zh: string;
+  readonly en: string;
+}
+
+/** Everything that is wrong with the files at once; `mistakes` has one plain line each: `tls.key: …`. Never what stands in them. */
 export class TlsFilesError extends Error {
+  readonly problems: readonly TlsFilesProblem[];
   readonly mistakes: readonly string[];
 
-  constructor(mistakes: readonly string[]) {
+  constructor(place: string, problems: readonly TlsFilesProblem[]) {
+    const mistakes = problems.map(({ file, zh, en }) => `${place}.${file}: ${zh} / ${en}`);
     super(mistakes.join('\n'));
     this.name = 'TlsFilesError';
+    this.problems = problems;
     this.mistakes = mistakes;
   }
 }
@@ -132,8 +141,8 @@ function stateOf(files: TlsFiles): string {
 }
 
 function read(files: TlsFiles, { place, clock, log }: TlsFilesParts): TlsContents {
-  const mistakes: string[] = [];
-  const wrong = (name: string, zh: string, en: string): void => void mistakes.push(`${place}.${name}: ${zh} / ${en}`);
+  const problems: TlsFilesProblem[] = [];
+  const wrong = (name: keyof TlsFiles, zh: string, en: string): void => void problems.push({ file: name, zh, en });
   const texts: { -readonly [name in keyof TlsContents]: TlsContents[name] } = {};
   for (const name of ['cert', 'key', 'ca'] as const) {
     const file = files[name];
@@ -174,7 +183,7 @@ function read(files: TlsFiles, { place, clock, log }: TlsFilesParts): TlsContent
       '证书与私钥须同时设置',
       'certificate and key are set together or not at all',
     );
-  if (mistakes.length > 0) throw new TlsFilesError(mistakes);
+  if (problems.length > 0) throw new TlsFilesError(place, problems);
 
   for (const [name, certificate] of [['cert', own] as const, ...issuers.map((one) => ['ca', one] as const)]) {
     if (certificate === undefined) continue;

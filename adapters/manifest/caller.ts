@@ -6,6 +6,7 @@ import { Fault } from '../../contracts/ports/fault.ts';
 import type { OnceValues } from '../../contracts/ports/once-values.ts';
 import { httpWire } from '../wire/http.ts';
 import { frameWire } from '../wire/tcp-frame.ts';
+import type { WireTls } from '../wire/tls.ts';
 import type { Meaning } from './answers.ts';
 import { callOnce, type Input, type Line } from './call.ts';
 import type { Login, Manifest, WireCall } from './manifest.ts';
@@ -22,6 +23,9 @@ type Means = Pick<Call, 'signal' | 'traceparent'>;
 /** And what the mappings of one operation may call beside what all may. */
 type OperationMeans = Means & { readonly operation: MappingFunctions };
 
+/** It ends with its caller. */
+type CallerTls = WireTls & { readonly files: { close(): void } };
+
 /** Makes a manifest's calls over one line, each with a session that holds. Remembers nothing but that session. */
 export class Caller {
   readonly line: Line;
@@ -32,22 +36,24 @@ export class Caller {
   readonly #shared: SharedSession | undefined;
   readonly #sequence: Sequence;
   readonly #values: OnceValues;
+  readonly #tls: CallerTls | undefined;
   readonly #closing = new AbortController();
 
   constructor(
     manifest: Manifest,
     settings: JsonObject,
-    { concurrency, connectMs, deadlineMs }: Manifest['terms'],
+    { concurrency, connectMs, deadlineMs, tls }: Manifest['terms'] & { readonly tls?: CallerTls | undefined },
     { clock, log, sessions, numbers, values }: PartyMeans,
   ) {
     this.#manifest = manifest;
+    this.#tls = tls;
     this.#settings = settings;
     const { party, wire, session, title } = manifest;
     this.#sequence = numbers === undefined ? sequences(clock) : sharedSequences(party, clock, numbers);
     this.#values = values ?? valuesInMemory();
     this.line = {
-      http: wire.kind === 'http' ? httpWire({ sockets: concurrency * 4 }) : undefined,
-      frame: wire.kind === 'tcp-frame' ? frameWire(wire) : undefined,
+      http: wire.kind === 'http' ? httpWire({ sockets: concurrency * 4, tls }) : undefined,
+      frame: wire.kind === 'tcp-frame' ? frameWire(wire, tls) : undefined,
       connectMs,
       functions: { sequence: (digits: number) => this.#sequence(digits) } as unknown as MappingFunctions,
       clock,
@@ -109,6 +115,7 @@ export class Caller {
 
   async close(): Promise<void> {
     this.#closing.abort();
+    this.#tls?.files.close();
     await Promise.all([this.line.http?.close(), this.line.frame?.close()]);
   }
 

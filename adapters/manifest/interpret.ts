@@ -18,6 +18,7 @@ import { Caller } from './caller.ts';
 import type { PartyLimits } from './limits.ts';
 import { type Manifest, type TermsAsWritten, termsProblems } from './manifest.ts';
 import { Operations } from './operations.ts';
+import { openPartyTls, partyTlsProblems, tlsFileProblems } from './party-tls.ts';
 
 /**
  * A manifest and a deployment's settings, made into an adapter.
@@ -29,26 +30,28 @@ export function interpret(
   means: PartyMeans,
   limits: PartyLimits = { deliver: {}, queries: {} },
 ): Connected {
-  const { settings, terms, settleMs, namesAttempts } = deployed(manifest, given);
+  const { settings, terms, settleMs, namesAttempts, tls } = deployed(manifest, given, means);
   warnOfAttempts(manifest, namesAttempts, means.log);
   return {
     facts: factsOf(manifest, terms, settleMs, limits),
-    adapter: offered(manifest, new Caller(manifest, settings, terms, means)),
+    adapter: offered(manifest, new Caller(manifest, settings, { ...terms, tls }, means)),
   };
 }
 
-/** The settings with their defaults, and the terms with what this deployment changes of them; `settleMs` only where this deployment gives one. */
+/** The settings with their defaults, and the terms with what this deployment changes of them; `settleMs` only where this deployment gives one. `tls` is open. */
 function deployed(
   manifest: Manifest,
   given: Json,
+  means: PartyMeans,
 ): {
   readonly settings: JsonObject;
   readonly terms: Manifest['terms'];
   readonly settleMs: Millis | undefined;
   readonly namesAttempts: boolean;
+  readonly tls: ReturnType<typeof openPartyTls>;
 } {
   const object = given !== null && typeof given === 'object' && !Array.isArray(given);
-  const { terms: over = {}, ...own } = object ? (structuredClone(given) as JsonObject) : {};
+  const { terms: over = {}, tls: writtenTls, ...own } = object ? (structuredClone(given) as JsonObject) : {};
   const check = compileSchema(manifest.settings, { defaults: true, names: 'shown' });
   const { attempts, ...ownTerms } = over as TermsAsWritten;
   const terms = { ...manifest.terms, ...ownTerms };
@@ -60,11 +63,29 @@ function deployed(
   const termed = termsProblems(over);
   problems.push(...termed.map((problem) => ({ ...problem, pointer: `/terms${problem.pointer}` })));
   if (termed.length === 0 && !terms.idempotent) problems.push(...cannotBeAsked(manifest));
+  const { tls, wrong } = openedTls(writtenTls, manifest, own, means);
+  problems.push(...wrong.map((problem) => ({ ...problem, pointer: `/tls${problem.pointer}` })));
   if (problems.length > 0) {
+    tls?.files.close();
     const words = { zh: `部门 ${manifest.party} 的配置有误`, en: `the settings of ${manifest.party} have mistakes` };
     throw new Unfit(422, 'partySettings', words, problems);
   }
-  return { settings: own, terms, settleMs: ownTerms.settleMs, namesAttempts: attempts !== undefined };
+  return { settings: own, terms, settleMs: ownTerms.settleMs, namesAttempts: attempts !== undefined, tls };
+}
+
+function openedTls(
+  written: Json | undefined,
+  manifest: Manifest,
+  settings: JsonObject,
+  means: PartyMeans,
+): { readonly tls: ReturnType<typeof openPartyTls>; readonly wrong: readonly Problem[] } {
+  const wrong = written === undefined ? [] : partyTlsProblems(written, manifest, settings);
+  if (wrong.length > 0) return { tls: undefined, wrong };
+  try {
+    return { tls: openPartyTls(written, manifest, means), wrong };
+  } catch (error) {
+    return { tls: undefined, wrong: tlsFileProblems(error) };
+  }
 }
 
 /** With an empty key anybody signs, and what is encrypted anybody reads. */

@@ -238,6 +238,9 @@ export function readManifest(
   for (const name of written.wire.kind === 'http' ? ['baseUrl'] : ['host', 'port'])
     if (!Object.hasOwn((written.settings.properties ?? {}) as JsonObject, name))
       wrong('/settings/properties', `this wire needs the setting ${name}`);
+  for (const name of ['terms', 'tls'])
+    if (Object.hasOwn((written.settings.properties ?? {}) as JsonObject, name))
+      wrong(`/settings/properties/${name}`, `every party has ${name} already: choose another name`);
   const known = functions(written.codes ?? {});
   const mapping = (place: string, text: string, values?: Set<string>): Mapping => {
     const isFile = text.endsWith('.jsonata');

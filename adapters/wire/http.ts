@@ -8,13 +8,16 @@ import {
 } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import type { Socket } from 'node:net';
-import type { Readable } from 'node:stream';
+import type { Duplex, Readable } from 'node:stream';
+import type { TLSSocket } from 'node:tls';
 import axios from 'axios';
 import { countOf } from '../../contracts/count.ts';
 import { Fault } from '../../contracts/ports/fault.ts';
+import { notConnected } from './not-connected.ts';
+import { CHECKED, type Handshake, handshake, lateRefusal, tlsOptions, type WireTls } from './tls.ts';
 import type { Exchange, HttpRequest, HttpWire } from './wire.ts';
 
-/** Node's codes for "nobody took a byte": the address, the port or the handshake failed. */
+/** Node's codes for "nobody took a byte": the address or the port failed. */
 const NOT_CONNECTED: ReadonlySet<string> = new Set([
   'ECONNREFUSED',
   'ENOTFOUND',
@@ -23,11 +26,6 @@ const NOT_CONNECTED: ReadonlySet<string> = new Set([
   'ENETUNREACH',
   'EADDRNOTAVAIL',
   'EHOSTDOWN',
-  'CERT_HAS_EXPIRED',
-  'DEPTH_ZERO_SELF_SIGNED_CERT',
-  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
-  'ERR_TLS_CERT_ALTNAME_INVALID',
-  'SELF_SIGNED_CERT_IN_CHAIN',
 ]);
 
 /**
@@ -36,9 +34,8 @@ const NOT_CONNECTED: ReadonlySet<string> = new Set([
  * A kept connection may have been closed by the other side a moment ago, and whether a request written to it arrived cannot be told. So a write has a
  * connection of its own, and is certain to be unreachable when none can be made; a read goes on a kept one, and once more on a new one when that was stale.
  */
-export function httpWire({ sockets = 64 }: { readonly sockets?: number } = {}): HttpWire {
-  const kept = agents({ keepAlive: true, maxSockets: sockets, maxFreeSockets: 8, scheduling: 'lifo' });
-  const own = agents({ keepAlive: false, maxSockets: sockets });
+export function httpWire({ sockets = 64, tls }: HttpWireParts = {}): HttpWire {
+  const pools = new Pools(sockets, tls);
   const client = axios.create({
     adapter: 'http',
     proxy: false,
@@ -62,7 +59,9 @@ export function httpWire({ sockets = 64 }: { readonly sockets?: number } = {}): 
     const connecting = new AbortController();
     const timer = setTimeout(() => connecting.abort(), how.connectMs);
     const connection = { made: false, kept: false };
-    const { httpAgent, httpsAgent } = fresh ? own : kept;
+    const signal = AbortSignal.any([how.signal, connecting.signal]);
+    const { httpAgent, httpsAgent } = fresh ? pools.current.own : pools.current.kept;
+    const ownCertificate = tls?.files.contents.cert !== undefined;
     try {
       const response = await client.request<Readable>({
         url: request.url,
@@ -71,8 +70,8 @@ export function httpWire({ sockets = 64 }: { readonly sockets?: number } = {}): 
         ...(request.body === null ? {} : { data: Buffer.from(request.body) }),
         httpAgent,
         httpsAgent,
-        signal: AbortSignal.any([how.signal, connecting.signal]),
-        transport: watched(request.url, (reused) => {
+        signal,
+        transport: watched(request.url, { signal, write: how.write, ownCertificate }, (reused) => {
           [connection.made, connection.kept] = [true, reused];
           clearTimeout(timer);
         }),
@@ -83,7 +82,7 @@ export function httpWire({ sockets = 64 }: { readonly sockets?: number } = {}): 
     } catch (error) {
       if (connection.kept && !how.signal.aborted && !(error instanceof Fault))
         return await attempt(request, how, true, take);
-      throw told(error, connection.made, how);
+      throw told(error, connection.made, how, ownCertificate);
     } finally {
       clearTimeout(timer);
     }
@@ -97,32 +96,110 @@ export function httpWire({ sockets = 64 }: { readonly sockets?: number } = {}): 
         ...head,
         body: pieces(data, head.headers['content-length'], how),
       })),
-    async close() {
-      for (const { httpAgent, httpsAgent } of [kept, own]) {
-        httpAgent.destroy();
-        httpsAgent.destroy();
-      }
-    },
+    close: async () => pools.close(),
   };
 }
 
-function agents(options: AgentOptions): { readonly httpAgent: HttpAgent; readonly httpsAgent: HttpsAgent } {
-  return { httpAgent: new HttpAgent(options), httpsAgent: new HttpsAgent(options) };
+export interface HttpWireParts {
+  /** Connections at a time, of reads and of writes each. */
+  readonly sockets?: number;
+  /** For addresses that begin with https:; without it the issuers whom Node trusts, and no certificate of ours. */
+  readonly tls?: WireTls | undefined;
+}
+
+interface Agents {
+  readonly httpAgent: HttpAgent;
+  readonly httpsAgent: HttpsAgent;
+}
+
+/** The connections of one party. When its certificates change, those that stand are used to the end of their request, and none after that. */
+class Pools {
+  readonly #sockets: number;
+  readonly #tls: WireTls | undefined;
+  readonly #stopListening: () => void;
+  #current: { readonly kept: Agents; readonly own: Agents };
+  #retired: readonly Agents[] = [];
+
+  constructor(sockets: number, tls: WireTls | undefined) {
+    this.#sockets = sockets;
+    this.#tls = tls;
+    this.#current = this.#made();
+    this.#stopListening = tls?.files.onChange(() => this.#renew()) ?? (() => {});
+  }
+
+  get current(): { readonly kept: Agents; readonly own: Agents } {
+    return this.#current;
+  }
+
+  close(): void {
+    this.#stopListening();
+    for (const { httpAgent, httpsAgent } of [...Object.values(this.#current), ...this.#retired]) {
+      httpAgent.destroy();
+      httpsAgent.destroy();
+    }
+  }
+
+  #made(): { readonly kept: Agents; readonly own: Agents } {
+    const tls = this.#tls === undefined ? CHECKED : tlsOptions(this.#tls);
+    const agents = (options: AgentOptions): Agents => ({
+      httpAgent: new HttpAgent(options),
+      httpsAgent: new CheckedAgent({ ...options, ...tls }),
+    });
+    return {
+      kept: agents({ keepAlive: true, maxSockets: this.#sockets, maxFreeSockets: 8, scheduling: 'lifo' }),
+      own: agents({ keepAlive: false, maxSockets: this.#sockets }),
+    };
+  }
+
+  #renew(): void {
+    const inUse = (agent: HttpAgent): boolean => Object.keys(agent.sockets).length > 0;
+    this.#retired = [...this.#retired, ...Object.values(this.#current)].filter(
+      ({ httpAgent, httpsAgent }) => inUse(httpAgent) || inUse(httpsAgent),
+    );
+    for (const { httpAgent, httpsAgent } of Object.values(this.#current)) {
+      for (const agent of [httpAgent, httpsAgent]) {
+        // None is kept from now on.
+        agent.maxFreeSockets = 0;
+        for (const free of Object.values(agent.freeSockets)) for (const socket of free ?? []) socket.destroy();
+      }
+    }
+    this.#current = this.#made();
+  }
+}
+
+/** How a connection over TLS is to be waited for: part of a request's options, and read by its agent. */
+const HANDSHAKE = Symbol('handshake');
+
+/** Gives a connection to its request only when the handshake is over: until then nothing is sent. */
+class CheckedAgent extends HttpsAgent {
+  override createConnection(
+    options: RequestOptions & { readonly [HANDSHAKE]?: Handshake },
+    callback?: (error: Error | null, socket: Duplex) => void,
+  ): Duplex | null | undefined {
+    const how = options[HANDSHAKE];
+    const socket = super.createConnection(options) as TLSSocket;
+    if (how === undefined || callback === undefined) return socket;
+    handshake(socket, how, (fault) => callback(fault ?? null, socket));
+    return undefined;
+  }
 }
 
 /** Node's own transport, which tells when the connection stands, and whether it had stood before: until then nothing can have arrived. */
 function watched(
   url: string,
+  how: Handshake,
   connected: (reused: boolean) => void,
 ): { request(options: RequestOptions, then: (response: IncomingMessage) => void): ClientRequest } {
   const secure = url.startsWith('https:');
   return {
     request(options, then) {
-      const request = (secure ? httpsRequest : httpRequest)(options, then);
+      const request = secure
+        ? httpsRequest({ ...options, [HANDSHAKE]: how } as RequestOptions, then)
+        : httpRequest(options, then);
       request.once('socket', (socket: Socket) => {
         if (request.reusedSocket) connected(true);
-        else if (!socket.connecting && !secure) connected(false);
-        else socket.once(secure ? 'secureConnect' : 'connect', () => connected(false));
+        else if (secure || !socket.connecting) connected(false);
+        else socket.once('connect', () => connected(false));
       });
       return request;
     },
@@ -208,26 +285,12 @@ function tooLarge(maxBytes: number, write: boolean): Fault {
   });
 }
 
-function told(error: unknown, connected: boolean, how: Exchange): Fault {
+function told(error: unknown, connected: boolean, how: Exchange, ownCertificate: boolean): Fault {
   if (error instanceof Fault) return error;
-  const { code = 'failed' } = error as { code?: string };
+  const { code = 'failed', cause } = error as { code?: string; cause?: unknown };
+  if (cause instanceof Fault) return cause;
   if (!connected || NOT_CONNECTED.has(code)) return notConnected(code, error);
-  return silent(code, how, error);
-}
-
-/** It certainly did not arrive. */
-export function notConnected(code: string, cause: unknown): Fault {
-  const refused = code === 'ECONNREFUSED';
-  return new Fault('unreachable', {
-    reason: refused
-      ? { code: 'connectRefused', zh: '对方系统未开启，连接被拒绝', en: 'nobody listens at their address' }
-      : {
-          code: 'notConnected',
-          zh: `无法连接对方系统（${code}）`,
-          en: `their system could not be connected to (${code})`,
-        },
-    cause,
-  });
+  return lateRefusal(error, ownCertificate) ?? silent(code, how, error);
 }
 
 /** Sent, and no answer: whether a write has arrived is not known; a read has no effect to doubt. */

@@ -1,7 +1,10 @@
 import { connect, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
 import { countOf } from '../../contracts/count.ts';
 import { Fault } from '../../contracts/ports/fault.ts';
-import { notConnected, silent } from './http.ts';
+import { silent } from './http.ts';
+import { notConnected } from './not-connected.ts';
+import { handshake, lateRefusal, tlsOptions, type WireTls } from './tls.ts';
 import type { FrameOptions, FrameWire } from './wire.ts';
 
 /** A body behind its length, in bytes. @throws Fault `malformed` (ours) when the length needs more digits than the frame has */
@@ -57,8 +60,8 @@ export function frameReader(
 
 const lying = (zh: string, en: string): Fault => new Fault('malformed', { reason: { code: 'frame', zh, en } });
 
-/** One connection an exchange; each is closed whatever comes. */
-export function frameWire(options: FrameOptions): FrameWire {
+/** One connection an exchange; each is closed whatever comes. @param tls absent: plain TCP */
+export function frameWire(options: FrameOptions, tls?: WireTls): FrameWire {
   const open = new Set<Socket>();
   return {
     exchange: (host, port, body, how) =>
@@ -71,30 +74,28 @@ export function frameWire(options: FrameOptions): FrameWire {
           return;
         }
         const reader = frameReader(options, how.maxBytes);
-        const socket = connect({ host, port, noDelay: true });
-        open.add(socket);
         let connected = false;
-        const connecting = setTimeout(() => done(notConnected('ETIMEDOUT', undefined)), how.connectMs);
+        const connecting = new AbortController();
+        const timer = setTimeout(() => {
+          connecting.abort();
+          done(notConnected('ETIMEDOUT', undefined));
+        }, how.connectMs);
         const onAbort = (): void =>
           done(connected ? silent('ETIMEDOUT', how, how.signal.reason) : notConnected('ETIMEDOUT', how.signal.reason));
 
         function done(outcome: Buffer | Fault): void {
-          clearTimeout(connecting);
+          clearTimeout(timer);
           how.signal.removeEventListener('abort', onAbort);
           open.delete(socket);
-          socket.removeAllListeners();
+          // Those of others stay: a socket over TLS has some of its own, by which it is taken down.
+          socket.off('connect', send).off('data', take).off('error', failed).off('close', closed);
           socket.on('error', () => {});
           socket.destroy();
           if (outcome instanceof Fault) reject(outcome);
           else resolve(outcome);
         }
 
-        socket.once('connect', () => {
-          connected = true;
-          clearTimeout(connecting);
-          socket.write(frame);
-        });
-        socket.on('data', (chunk: Buffer) => {
+        function take(chunk: Buffer): void {
           try {
             const [first, ...more] = reader.push(chunk);
             if (first === undefined) return;
@@ -105,13 +106,42 @@ export function frameWire(options: FrameOptions): FrameWire {
             const fault = Fault.from(error);
             done(new Fault(fault.kind, { reason: fault.reason, maybeArrived: how.write, cause: error }));
           }
-        });
-        socket.once('error', (error: NodeJS.ErrnoException) =>
-          done(connected ? silent(error.code ?? 'failed', how, error) : notConnected(error.code ?? 'failed', error)),
-        );
-        socket.once('close', () =>
-          done(connected ? silent('closed', how, undefined) : notConnected('closed', undefined)),
-        );
+        }
+
+        function send(): void {
+          connected = true;
+          clearTimeout(timer);
+          socket.on('data', take);
+          socket.write(frame);
+        }
+
+        function failed(error: NodeJS.ErrnoException): void {
+          const { code = 'failed' } = error;
+          done(
+            connected ? (lateRefusal(error, ownCertificate) ?? silent(code, how, error)) : notConnected(code, error),
+          );
+        }
+
+        function closed(): void {
+          done(connected ? silent('closed', how, undefined) : notConnected('closed', undefined));
+        }
+
+        const ownCertificate = tls?.files.contents.cert !== undefined;
+        let socket: Socket;
+        if (tls === undefined) {
+          socket = connect({ host, port, noDelay: true });
+          socket.once('connect', send);
+        } else {
+          const secured = connectTls({ host, port, ...tlsOptions(tls) });
+          secured.setNoDelay(true);
+          socket = secured;
+          const signal = AbortSignal.any([how.signal, connecting.signal]);
+          handshake(secured, { signal, write: how.write, ownCertificate }, (fault) =>
+            fault === undefined ? send() : done(fault),
+          );
+        }
+        open.add(socket);
+        socket.once('error', failed).once('close', closed);
         if (how.signal.aborted) onAbort();
         else how.signal.addEventListener('abort', onAbort, { once: true });
       }),
