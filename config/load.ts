@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseDocument } from 'yaml';
+import { linearPattern } from '../contracts/linear-pattern.ts';
 import type { Json, JsonObject } from '../contracts/ports/envelope.ts';
 import defaults from './defaults.json' with { type: 'json' };
 import { demoApps, demoMistakes } from './demo.ts';
@@ -110,8 +111,8 @@ export async function loadSettings(env: Env, argv: readonly string[] = []): Prom
  */
 export function loadOwnerUrl({ MIGRATE_DATABASE_URL: url }: Env): string | undefined {
   if (!url) return undefined;
-  const { description } = schema.properties.databaseUrl;
-  if (!URL.canParse(url) || !['postgres:', 'postgresql:'].includes(new URL(url).protocol))
+  const { pattern, description } = schema.properties.databaseUrl;
+  if (!linearPattern(pattern).test(url) || !URL.canParse(url))
     throw new SettingsError([`MIGRATE_DATABASE_URL: expected ${description}, got something else (not shown)`]);
   return url;
 }

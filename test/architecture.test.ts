@@ -84,9 +84,19 @@ const RULES = [
     to: { path: 'node_modules/node-cache' },
   },
   {
-    name: 'pdf-lib in two files',
-    from: { pathNot: '^gateway/certificates/documents/(stamp|unfolding)[.]ts$' },
+    name: 'pdf-lib in three files',
+    from: { pathNot: '^gateway/certificates/documents/(active-content|stamp|unfolding)[.]ts$' },
     to: { path: 'node_modules/@cantoo/pdf-lib/' },
+  },
+  {
+    name: 'saxes in one file',
+    from: { path: '^(gateway|adapters|contracts|config)/', pathNot: '^adapters/wire/text/xml[.]ts$' },
+    to: { path: 'node_modules/saxes/' },
+  },
+  {
+    name: 're2js in one file',
+    from: { path: '^(gateway|adapters|contracts|config)/', pathNot: '^contracts/linear-pattern[.]ts$' },
+    to: { path: 'node_modules/re2js/' },
   },
   {
     name: 'fontkit in one file',

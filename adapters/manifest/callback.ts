@@ -46,7 +46,8 @@ export async function takePush(
     const before = verifiesReply(callback) ? await read() : undefined;
     const verification = before === undefined ? unread : { ...unread, reply: before.reply };
     if ((await made(() => callback.verify(verification, caller.line.functions))) !== true) {
-      call.log.warn('callback not verified', { party });
+      // Who it was is told by the door, which knows the address and counts; a flood must not fill the log.
+      call.log.debug('callback not verified', { party });
       return { ...(await said(callback.notTaken, seen, caller)), unverified: true };
     }
     proved = true;
@@ -65,7 +66,7 @@ export async function takePush(
   } catch (error) {
     // What is no fault is a bug of ours, and must not look like one of theirs.
     if (!(error instanceof Fault)) throw error;
-    call.log.warn('callback not taken', { party, error });
+    call.log[proved ? 'warn' : 'debug']('callback not taken', { party, error });
     const reply = await said(callback.notTaken, seen, caller);
     return proved ? reply : { ...reply, unverified: true };
   }

@@ -203,6 +203,23 @@ export const ATTACKS: readonly Attack[] = [
     },
   },
   {
+    zh: '1,024 个应答无人读取：内存有界，他人照常受理',
+    en: '1,024 answers that nobody reads: memory is bounded, and others are served',
+    async run(target) {
+      const before = await target.memory();
+      const sockets = await many(1_024, async () => {
+        const socket = await target.socket('GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n');
+        socket.pause();
+        return socket;
+      });
+      const told = await served(target, 20);
+      const grown = (await target.memory()) - before;
+      close(sockets);
+      holds(grown < 500e6, `the process grew by ${Math.round(grown / 1e6)} MB`);
+      return `${sockets.length} opened, ${Math.max(0, Math.round(grown / 1e6))} MB more; ${told}`;
+    },
+  },
+  {
     zh: '1,020 个约 990 kB 的未完请求体：内存有界',
     en: '1,020 unfinished bodies of 990 kB: memory is bounded',
     async run(target) {

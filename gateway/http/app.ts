@@ -25,7 +25,7 @@ import { envelopeRoutes } from './envelopes.ts';
 import { type HealthParts, healthRoutes } from './health.ts';
 import { itemRoutes } from './items.ts';
 import { type LedgerParts, ledgerRoutes } from './ledger.ts';
-import { RateLimit, Refusals } from './limits.ts';
+import { logRefusal, RateLimit, Refusals } from './limits.ts';
 import { type MandateParts, mandateRoutes } from './mandates.ts';
 import { messageRoutes } from './messages.ts';
 import { openApi } from './openapi.ts';
@@ -102,7 +102,7 @@ export function makeApp(parts: AppParts, metricsHere = true): Express {
     provedBy: previousSecretLog(apps, parts),
   });
   const readCallback = readBody(limits.callbackBytes, memory);
-  const answerCallback = answerRaw(new RateLimit(clock, limits.perMinute), refusals);
+  const answerCallback = answerRaw(parts.log, new RateLimit(clock, limits.perMinute), refusals);
 
   function checkOf(schema: SchemaRef): Check {
     if (!schema.includes('@')) return compile({ $ref: schema });
@@ -270,21 +270,23 @@ function answerOpen(route: Page): Handler {
 
 /** A push that its party's manifest has verified counts against that party's rate; one that is not verified, among the refusals of its address. */
 const answerRaw =
-  (rate: RateLimit, refusals: Refusals) =>
+  (log: Logger, rate: RateLimit, refusals: Refusals) =>
   (route: RawRoute): Handler =>
   async (request, response) => {
     const { locals } = response;
-    const of = `${networkOf(locals.address)} ${request.params.party ?? ''}`;
+    const { address, act, object, traceparent } = locals;
+    const party = request.params.party ?? '';
+    const of = `${networkOf(address)} ${party}`;
     rate.check(of);
-    const reply = await route.handle(paramsOf(request.params), rawRequest(request), locals.traceparent);
+    const reply = await route.handle(paramsOf(request.params), rawRequest(request), traceparent);
     if (reply.unverified) {
-      const { answer, count } = refusals.refuse(
-        networkOf(locals.address),
-        request.originalUrl.slice(0, 64),
-        notVerified(),
-      );
-      locals.refusals = count;
-      if (answer.status === 429) throw answer;
+      const refusal = notVerified();
+      const { answer, count } = refusals.refuse(networkOf(address), `callback ${party}`, refusal);
+      if (answer.status === 429) {
+        locals.refusals = count;
+        throw answer;
+      }
+      logRefusal(log, count, { traceparent, address, act, object, outcome: refusal.code });
     } else {
       locals.admitted = true;
       rate.count(of);

@@ -118,6 +118,18 @@ describe('nobody takes the door away from others', () => {
     await server.stop(0);
   });
 
+  test('connections that are kept open and idle, and answers that nobody reads, give way to who asks', async () => {
+    const server = await listening(api.app, { limits: { connections: 200, connectionsPerAddress: 200 } });
+    for (const target of ['/livez', '/docs/swagger-ui-bundle.js']) {
+      const sockets = await openedAll(server.port, 200, `GET ${target} HTTP/1.1\r\nHost: x\r\n\r\n`);
+      for (const socket of sockets) if (target !== '/livez') socket.pause();
+      for (let call = 0; call < 10; call += 1)
+        assert.equal((await signed(api, server, 'GET', '/v1/items')).status, 200, target);
+      for (const socket of sockets) socket.destroy();
+    }
+    await server.stop(0);
+  });
+
   test('a body that never ends ends with the time of a request', async () => {
     const server = await listening(api.app, { limits: { headersMs: 1_000, requestMs: 2_000 } });
     const head = Object.entries(headersNow(api, 'POST', '/v1/cases', { body: {} })).map(

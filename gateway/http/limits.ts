@@ -1,5 +1,6 @@
 import type { Clock } from '../../contracts/ports/clock.ts';
 import { Unfit } from '../../contracts/ports/contract.ts';
+import type { LogFields, Logger } from '../../contracts/ports/logger.ts';
 import { MinuteCounts } from './counts.ts';
 
 /** Refusals of one address and key a minute that are told why; whoever goes on is told only that it is too often. */
@@ -46,11 +47,20 @@ export class Refusals {
     this.#counts = new MinuteCounts(clock);
   }
 
-  /** What is answered: the refusal itself, or 429 after too many. `told` false: it has been logged often enough. */
+  /** What is answered: the refusal itself, or 429 after too many. */
   refuse(network: string, key: string, refusal: Unfit): { readonly answer: Unfit; readonly count: number } {
     const count = this.#counts.add(`${network} ${key}`);
     return { count, answer: count <= REFUSALS ? refusal : tooMany(this.#counts.secondsLeft(), 'tooManyRefusals') };
   }
+}
+
+/** So many refusals of one address and key are logged one by one in a minute; after that only each that doubles their number. */
+const LOGGED_REFUSALS = 20;
+
+/** @param thisMinute how many there were of this address and key, with this one */
+export function logRefusal(log: Logger, thisMinute: number, fields: LogFields): void {
+  if (thisMinute <= LOGGED_REFUSALS || Number.isInteger(Math.log2(thisMinute / LOGGED_REFUSALS)))
+    log.warn('a request was not let in', { ...fields, thisMinute });
 }
 
 function tooMany(seconds: number, code: 'tooManyRequests' | 'tooManyRefusals'): Unfit {

@@ -3,6 +3,7 @@ import type { ErrorRequestHandler } from 'express';
 import { countOf } from '../../contracts/count.ts';
 import { type Problem, Unfit } from '../../contracts/ports/contract.ts';
 import type { Logger } from '../../contracts/ports/logger.ts';
+import { logRefusal } from './limits.ts';
 import type { Locals } from './route.ts';
 
 /** RFC 9457, with all that is wrong told at once: contract `problem@1`. */
@@ -81,24 +82,19 @@ function foreseen(error: unknown): Unfit | undefined {
   return undefined;
 }
 
-/** So many refusals of one address and key are logged one by one in a minute; after that only each that doubles their number. */
-const LOGGED_REFUSALS = 20;
-
 /** The one place where an error becomes an answer. */
 export function tellProblem(
   log: Logger,
 ): ErrorRequestHandler<{ [name: string]: string }, unknown, unknown, unknown, Locals> {
   return (error, request, response, _next) => {
-    const { traceparent, route, act, address, caller, claimed, refusals = 0 } = response.locals;
+    const { traceparent, route, act, object, address, caller, claimed, refusals = 0 } = response.locals;
     const app = caller?.appKey ?? claimed ?? undefined;
-    const line = { traceparent, method: request.method, route, act, address, app };
+    const line = { traceparent, method: request.method, route, act, object, address, app };
     const told = foreseen(error);
     response.locals.problem = told?.code ?? 'unforeseen';
     if (told === undefined) log.error('a request ended in an error nobody foresaw', { ...line, error });
-    else if (refusals > 0) {
-      if (refusals <= LOGGED_REFUSALS || Number.isInteger(Math.log2(refusals / LOGGED_REFUSALS)))
-        log.warn('a request was not let in', { ...line, outcome: told.code, thisMinute: refusals });
-    } else if (told.status >= 500) log.warn('a request could not be served', { ...line, code: told.code, error: told });
+    else if (refusals > 0) logRefusal(log, refusals, { ...line, outcome: told.code });
+    else if (told.status >= 500) log.warn('a request could not be served', { ...line, code: told.code, error: told });
 
     if (response.headersSent) {
       // Half an answer must not look like a whole one.

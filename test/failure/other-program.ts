@@ -11,7 +11,9 @@ import type { openStore } from '../../gateway/store/open.ts';
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const run = promisify(execFile);
 
-/** A program of another commit, unpacked: it runs with the packages of this one. */
+const INSTALL_MS = 240_000;
+
+/** A program of another commit, unpacked, with its packages. */
 export interface OtherProgram {
   readonly killable: string;
   readonly loadSettings: typeof loadSettings;
@@ -40,8 +42,9 @@ export async function programAt({
   }
   try {
     await unpack(commit, folder);
-    await sameDependencies(folder);
-    await symlink(path.join(ROOT, 'node_modules'), path.join(folder, 'node_modules'), 'dir');
+    if (await sameDependencies(folder))
+      await symlink(path.join(ROOT, 'node_modules'), path.join(folder, 'node_modules'), 'dir');
+    else await install(folder);
     const { loadSettings: load } = await module<typeof import('../../config/load.ts')>(folder, 'config/load.ts');
     const store = await module<typeof import('../../gateway/store/open.ts')>(folder, 'gateway/store/open.ts');
     return {
@@ -70,13 +73,19 @@ async function unpack(commit: string, folder: string): Promise<void> {
     if (code !== 0) throw new Error(`git archive ended with ${code}`);
 }
 
-/** What it depends on must be what is installed here. */
-async function sameDependencies(folder: string): Promise<void> {
+/** Its own packages, by its own lock file. */
+async function install(folder: string): Promise<void> {
+  const quiet = ['--no-audit', '--no-fund', '--ignore-scripts', '--omit=dev', '--prefer-offline'];
+  await run('npm', ['ci', ...quiet], { cwd: folder, timeout: INSTALL_MS });
+}
+
+/** Whether what it depends on is what is installed here. */
+async function sameDependencies(folder: string): Promise<boolean> {
   const read = async (root: string): Promise<string> => {
     const { default: manifest } = (await import(pathToFileURL(path.join(root, 'package.json')).href, {
       with: { type: 'json' },
     })) as { default: { dependencies: object } };
     return JSON.stringify(manifest.dependencies);
   };
-  if ((await read(folder)) !== (await read(ROOT))) throw new Error('its dependencies are not those that are installed');
+  return (await read(folder)) === (await read(ROOT));
 }

@@ -125,6 +125,25 @@ describe('what the registry says later, by its own push or when it is asked', ()
     assert.equal((await unmatched()).length, 1);
   });
 
+  test('whoever is not believed is told of in the log with their address, and a flood of them does not fill it', async () => {
+    const told = () =>
+      world.log.filter(
+        ({ message, fields }) => message === 'a request was not let in' && fields.act === 'takeCallback',
+      );
+    const before = told().length;
+    const push = (query: number) =>
+      fetch(`${world.gateway.url}/v1/callbacks/real-estate?n=${query}`, { method: 'POST', body: `{"n":${query}}` });
+    const statuses = new Map<number, number>();
+    for (let count = 0; count < 400; count += 1) {
+      const { status } = await push(count);
+      statuses.set(status, (statuses.get(status) ?? 0) + 1);
+    }
+    assert.ok((statuses.get(429) ?? 0) > 0, JSON.stringify([...statuses]));
+    const lines = told().slice(before);
+    assert.ok(lines.length > 0 && lines.length < 40, `${lines.length} lines`);
+    for (const { fields } of lines) assert.deepEqual([fields.address, fields.object], ['127.0.0.1', 'real-estate']);
+  });
+
   test('bytes that mean nothing, even well signed: not taken, and nothing is kept', async () => {
     for (const text of ['{"slbh":"33', '[]', '"x"', '', '{}', '<html>', JSON.stringify({ zt: '已登簿' })]) {
       const { status, body } = await push(text);

@@ -2,7 +2,9 @@ import { rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { Worker } from 'node:worker_threads';
 import type { Clock } from '../../../contracts/ports/clock.ts';
+import type { Words } from '../../../contracts/ports/envelope.ts';
 import { Fault } from '../../../contracts/ports/fault.ts';
+import type { ActiveContent } from './active-content.ts';
 import type { AnnotationEnd, AnnotationJob } from './annotate.worker.ts';
 import { megabytes } from './megabytes.ts';
 import { newFile, type Spooled } from './spooled.ts';
@@ -24,9 +26,16 @@ export interface AnnotatorOptions {
 
 export interface Annotator {
   /**
+   * Looks a PDF through that is handed out as it is.
+   *
+   * @throws Fault malformed `activeContent` when it does more than being read (scripts, programs, files that it carries), `cannotInspect` when it cannot be looked
+   * through: locked, broken, or too much for the limits; busy `annotatorBusy` when too many wait; an error of our own disk or installation as it is
+   */
+  inspect(file: string): Promise<void>;
+  /**
    * An annotated copy (加注件) of a PDF, beside it in its folder; the original is left alone. Whatever fails leaves no copy.
    *
-   * @throws Fault malformed `cannotAnnotate` (encrypted, certified, broken, or too much for the limits), `tooLargeToAnnotate`; busy `annotatorBusy` when too many wait;
+   * @throws Fault malformed `activeContent`; `cannotAnnotate` (encrypted, certified, broken, or too much for the limits), `tooLargeToAnnotate`; busy `annotatorBusy` when too many wait;
    * an error of our own disk or installation as it is
    */
   annotate(file: string, words: Stamp): Promise<Spooled>;
@@ -81,15 +90,24 @@ export function makeAnnotator(options: AnnotatorOptions): Annotator {
     });
 
   return {
+    async inspect(file) {
+      const end = await stampedBy({ from: file, stamp: null, mostUnfolded: maxMemory });
+      if ('inspected' in end) return;
+      if ('active' in end) throw activeContent(end.active);
+      if (end instanceof Fault) throw end.kind === 'busy' ? end : cannotInspect(end);
+      throw 'failed' in end ? end.failed : cannotInspect('unfit' in end ? end.unfit : undefined);
+    },
     async annotate(file, words) {
       if ((await stat(file)).size > maxBytes) throw tooLarge(maxBytes);
       const to = newFile(path.dirname(file));
       const remove = () => rm(to, { force: true });
-      const end = await stampedBy({ from: file, to, words, now: clock.now(), mostUnfolded: maxMemory });
+      const end = await stampedBy({ from: file, stamp: { to, words, now: clock.now() }, mostUnfolded: maxMemory });
       if ('copy' in end) return { file: to, ...end.copy, remove };
       await remove();
       if (end instanceof Fault) throw end;
       if ('unfolds' in end) throw tooMuch('memory');
+      if ('active' in end) throw activeContent(end.active);
+      if ('inspected' in end) throw new Error('a document was looked through and not stamped');
       throw 'unfit' in end ? cannotAnnotate(end.unfit) : end.failed;
     },
     async close() {
@@ -179,6 +197,36 @@ class Thread {
     return this.#stopping;
   }
 }
+
+const ACTIVE: { readonly [what in ActiveContent]: Words } = {
+  script: { zh: '脚本', en: 'a script' },
+  launch: { zh: '启动程序的动作', en: 'an action that starts a program' },
+  embeddedFile: { zh: '嵌入的文件', en: 'an embedded file' },
+  formSubmission: { zh: '提交表单的动作', en: 'an action that submits a form' },
+  remoteDocument: { zh: '打开其他文件的动作', en: 'an action that opens another file' },
+  media: { zh: '多媒体内容', en: 'media that play' },
+  xfaForm: { zh: 'XFA 表单', en: 'an XFA form' },
+  automaticAction: { zh: '自动执行的动作', en: 'an action that runs by itself' },
+};
+
+const activeContent = (what: ActiveContent) =>
+  new Fault('malformed', {
+    reason: {
+      code: 'activeContent',
+      zh: `来源给出的 PDF 含有${ACTIVE[what].zh}，不予提供；去除后摘要将与来源不一致`,
+      en: `the PDF of the source has ${ACTIVE[what].en}, and is not handed out: without it the digest would not be the source's`,
+    },
+  });
+
+const cannotInspect = (cause: unknown) =>
+  new Fault('malformed', {
+    reason: {
+      code: 'cannotInspect',
+      zh: '来源给出的 PDF 已加密、已损坏或过于复杂，无法检查是否含有脚本或嵌入文件，不予提供',
+      en: 'the PDF of the source is locked, broken or too much to be looked through for scripts and embedded files, and is not handed out',
+    },
+    cause,
+  });
 
 const cannotAnnotate = (cause: unknown) =>
   new Fault('malformed', {

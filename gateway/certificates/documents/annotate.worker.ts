@@ -2,23 +2,24 @@ import { createHash } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { parentPort } from 'node:worker_threads';
 import { PRIVATE } from '../../../config/private-files.ts';
+import { type ActiveContent, activeContentOf } from './active-content.ts';
 import { chineseFont } from './font.ts';
-import { type Stamp, stamped } from './stamp.ts';
+import { readPdf, type Stamp, stamped } from './stamp.ts';
 import { Unfolding } from './unfolding.ts';
 
-/** One document to stamp: read here, written here, so that its bytes never cross the thread. */
+/** One document to look through, and to stamp where `stamp` says how: read here, written here, so that its bytes never cross the thread. */
 export interface AnnotationJob {
   readonly from: string;
-  readonly to: string;
-  readonly words: Stamp;
-  readonly now: number;
+  readonly stamp: { readonly to: string; readonly words: Stamp; readonly now: number } | null;
   /** Bytes that its compressed parts may unfold to. */
   readonly mostUnfolded: number;
 }
 
-/** `unfit`: the document cannot be stamped; `unfolds`: to more than it may; `failed`: our own disk or installation. */
+/** `active`: it does more than being read; `unfit`: it cannot be read or stamped; `unfolds`: to more than it may; `failed`: our own disk or installation. */
 export type AnnotationEnd =
   | { readonly copy: { readonly bytes: number; readonly sm3: string; readonly sha256: string } }
+  | { readonly inspected: true }
+  | { readonly active: ActiveContent }
   | { readonly unfit: Error }
   | { readonly unfolds: true }
   | { readonly failed: Error };
@@ -30,14 +31,29 @@ parentPort?.on('message', async (job: AnnotationJob) => {
   parentPort?.postMessage(await annotated(job).catch((error: unknown) => ({ failed: plain(error) })));
 });
 
-async function annotated({ from, to, words, now, mostUnfolded }: AnnotationJob): Promise<AnnotationEnd> {
-  const [bytes, font] = await Promise.all([readFile(from), chineseFont()]);
+async function annotated({ from, stamp, mostUnfolded }: AnnotationJob): Promise<AnnotationEnd> {
+  const bytes = await readFile(from);
+  unfolding.begin(mostUnfolded);
+  const active = await activeIn(bytes).catch(plain);
+  if (unfolding.passed) return { unfolds: true };
+  if (active instanceof Error) return { unfit: active };
+  if (active !== undefined) return { active };
+  if (stamp === null) return { inspected: true };
+  const { to, words, now } = stamp;
+  const font = await chineseFont();
   unfolding.begin(mostUnfolded);
   const copy = await stamped({ bytes, sm3: hash('sm3', bytes) }, words, font, now).catch(plain);
   if (unfolding.passed) return { unfolds: true };
   if (copy instanceof Error) return { unfit: copy };
   await writeFile(to, copy, { flag: 'wx', mode: PRIVATE.file });
   return { copy: { bytes: copy.byteLength, sm3: hash('sm3', copy), sha256: hash('sha256', copy) } };
+}
+
+/** A file that is locked against changes, and that anybody may open, is opened as anybody does. */
+async function activeIn(bytes: Uint8Array): Promise<ActiveContent | undefined> {
+  const pdf = await readPdf(bytes, '');
+  if (pdf.getPageCount() === 0) throw new Error('no page');
+  return activeContentOf(pdf, bytes);
 }
 
 const hash = (algorithm: string, bytes: Uint8Array) => createHash(algorithm).update(bytes).digest('hex');

@@ -46,7 +46,12 @@ const TICKET: Ticket = {
 const EMPTY: Catalogue = { get: () => undefined, list: () => [] };
 
 /** `refuses`: of the ledger's writes, whether this one fails. */
-async function documents(t: TestContext, refuses: (entry: LedgerEntry) => boolean = () => false, ticket = TICKET) {
+async function documents(
+  t: TestContext,
+  refuses: (entry: LedgerEntry) => boolean = () => false,
+  ticket = TICKET,
+  pdf: Uint8Array = samplePdf(['A TITLE']),
+) {
   const folder = await mkdtemp(path.join(tmpdir(), 'hand-out-'));
   const clock = new HandClock();
   const lines: Line[] = [];
@@ -63,7 +68,7 @@ async function documents(t: TestContext, refuses: (entry: LedgerEntry) => boolea
                 {
                   mediaType: 'application/pdf',
                   bytes: (async function* () {
-                    yield samplePdf(['A TITLE']);
+                    yield pdf;
                   })(),
                 },
                 AbortSignal.timeout(5_000),
@@ -182,4 +187,28 @@ test('the file is gone when it was read, and when whoever asked went away before
   assert.equal((await left()).length, 1);
   (content as Readable).destroy();
   await until(async () => (await left()).length === 0 || undefined);
+});
+
+test('a file with a script is not handed out, as it is or annotated; the code is spent, and the ledger says why', async (t) => {
+  const script = Buffer.from(
+    samplePdf(['A TITLE'])
+      .toString('latin1')
+      .replace('/Type /Catalog', '/Type /Catalog /OpenAction << /S /JavaScript /JS (app.alert(1)) >>'),
+    'latin1',
+  );
+  for (const annotated of [false, true]) {
+    const { handOut, rows, left, lines } = await documents(t, undefined, TICKET, script);
+    await assert.rejects(handOut(annotated), { status: 502, code: 'activeContent' });
+    await assert.rejects(handOut(annotated), { status: 410, code: 'useCodeUsed' });
+    assert.deepEqual(
+      (await rows()).map(([, , state, reason]) => [state, reason]),
+      [
+        [null, null],
+        ['unavailable', 'activeContent'],
+        ['notPermitted', 'useCodeUsed'],
+      ],
+    );
+    assert.deepEqual(await left(), []);
+    assert.ok(lines.some(({ level, fields }) => level === 'error' && fields.code === 'activeContent'));
+  }
 });

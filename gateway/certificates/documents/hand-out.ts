@@ -255,6 +255,7 @@ export function makeDocuments(parts: HandOutParts): Documents {
       try {
         original = await fetched(ticket, traceparent);
         if (annotated && original.mediaType !== 'application/pdf') throw notPdf();
+        if (!annotated && original.mediaType === 'application/pdf') await annotator.inspect(original.file);
         copy = annotated ? await stamped(original, ticket) : original;
         if (copy !== original) await original.remove();
         const { identifier, number, validTo } = ticket.certificate;

@@ -53,7 +53,7 @@ export async function stamped(
   fontFile: Uint8Array,
   now: number,
 ): Promise<Uint8Array> {
-  const pdf = await PDFDocument.load(original.bytes, { throwOnInvalidObject: true, updateMetadata: false });
+  const pdf = await readPdf(original.bytes);
   withoutSignatures(pdf);
   const pages = pagesOf(pdf);
   pdf.registerFontkit(fontkit as never);
@@ -73,6 +73,14 @@ export async function stamped(
   describe(pdf, original.sm3, now);
   return await pdf.save({ addDefaultPage: false, updateFieldAppearances: false });
 }
+
+/** Whole: what cannot be read is an error. */
+export const readPdf = (bytes: Uint8Array, password?: string): Promise<PDFDocument> =>
+  PDFDocument.load(bytes, {
+    throwOnInvalidObject: true,
+    updateMetadata: false,
+    ...(password === undefined ? {} : { password }),
+  });
 
 /** What the font does not have is printed as 〓, as printers do for a type that is not in the case; a control character as a space. */
 function wordsOf({ item, agency, date, caseNo }: Stamp, inFont: ReadonlySet<number>): Words {
