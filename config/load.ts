@@ -11,6 +11,7 @@ import { settingMistakes } from './mistakes.ts';
 import { makePrivateFolder } from './private-files.ts';
 import schema from './settings.schema.json' with { type: 'json' };
 import type { App, Settings } from './settings.ts';
+import { databaseTransportMistake } from './transport.ts';
 
 /** Everything wrong with the settings at once, one plain line each; never a secret's value. */
 export class SettingsError extends Error {
@@ -114,6 +115,8 @@ export function loadOwnerUrl({ MIGRATE_DATABASE_URL: url }: Env): string | undef
   const { pattern, description } = schema.properties.databaseUrl;
   if (!linearPattern(pattern).test(url) || !URL.canParse(url))
     throw new SettingsError([`MIGRATE_DATABASE_URL: expected ${description}, got something else (not shown)`]);
+  const wrong = databaseTransportMistake(url);
+  if (wrong !== undefined) throw new SettingsError([`MIGRATE_DATABASE_URL: ${wrong}`]);
   return url;
 }
 

@@ -6,6 +6,7 @@ import type { Json, JsonObject } from '../contracts/ports/envelope.ts';
 import { repeatedSecrets } from './app-secrets.ts';
 import schema from './settings.schema.json' with { type: 'json' };
 import type { Settings } from './settings.ts';
+import { databaseTransportMistake } from './transport.ts';
 
 const check = compileSchema(schema as Json, { names: 'shown' });
 
@@ -31,6 +32,10 @@ export function settingMistakes(settings: JsonObject, origins: ReadonlyMap<strin
   return [
     ...appMistakes(settings.apps as unknown as readonly AppAsWritten[]),
     ...partyMistakes(settings.parties),
+    ...transportMistakes(
+      settings as unknown as Pick<Settings, 'databaseUrl' | 'database' | 'amqpUrl' | 'bus'>,
+      origins,
+    ),
     ...serverMistakes(settings as unknown as Pick<Settings, 'http' | 'limits' | 'tls'>),
   ];
 }
@@ -54,6 +59,20 @@ function serverMistakes({ http, limits, tls }: Pick<Settings, 'http' | 'limits' 
       : []),
     ...(tls?.clientCertificate !== undefined && tls.clientCa === undefined
       ? ['tls.clientCertificate: only with tls.clientCa']
+      : []),
+  ];
+}
+
+function transportMistakes(
+  { databaseUrl, database, amqpUrl, bus }: Pick<Settings, 'databaseUrl' | 'database' | 'amqpUrl' | 'bus'>,
+  origins: ReadonlyMap<string, string>,
+): readonly string[] {
+  const wrong = databaseUrl === undefined ? undefined : databaseTransportMistake(databaseUrl, database.tls);
+  return [
+    ...(wrong === undefined ? [] : [`${origins.get('databaseUrl') ?? 'databaseUrl'}: ${wrong}`]),
+    ...(database.tls !== undefined && databaseUrl === undefined ? ['database.tls: only with databaseUrl'] : []),
+    ...(bus.tls !== undefined && amqpUrl?.startsWith('amqps:') !== true
+      ? ['bus.tls: only with an amqpUrl that begins with amqps://']
       : []),
   ];
 }

@@ -1,6 +1,13 @@
 import type { JsonObject, Party } from '../contracts/ports/envelope.ts';
 import type { Caller } from '../contracts/ports/services.ts';
 
+/** Absolute paths of PEM files; without `ca` the issuers whom Node trusts. */
+export interface TlsSettings {
+  readonly ca?: string;
+  readonly cert?: string;
+  readonly key?: string;
+}
+
 /** A machine that may call the API. */
 export interface App {
   readonly key: string;
@@ -42,9 +49,10 @@ export interface Settings {
     readonly connectTimeoutMs: number;
     readonly statementTimeoutMs: number;
     readonly lockTimeoutMs: number;
+    readonly tls?: TlsSettings;
   };
   readonly amqpUrl?: string;
-  readonly bus: { readonly prefix: string; readonly events: boolean };
+  readonly bus: { readonly prefix: string; readonly events: boolean; readonly tls?: TlsSettings };
   /** GB/T 2260, 6 digits; case numbers begin with it. */
   readonly region: string;
   readonly logLevel: 'error' | 'warn' | 'info' | 'debug';

@@ -40,6 +40,17 @@ export class TlsFilesError extends Error {
   }
 }
 
+/** For whoever connects. Nothing of the environment turns the check off, or takes an older version. */
+export function verifiedTls({ ca, cert, key }: TlsContents) {
+  return {
+    rejectUnauthorized: true,
+    minVersion: 'TLSv1.2',
+    ...(ca === undefined ? {} : { ca }),
+    ...(cert === undefined ? {} : { cert }),
+    ...(key === undefined ? {} : { key }),
+  } as const;
+}
+
 /** Between two looks at the files. */
 const LOOK_MS = 5_000;
 const DAY_MS = 86_400_000;

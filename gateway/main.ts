@@ -11,9 +11,11 @@ import { loadCertificateTypes } from '../config/certificates.ts';
 import { demoApps, demoMistakes } from '../config/demo.ts';
 import { CatalogueError, type LoadedCatalogue, loadItems } from '../config/items.ts';
 import { HELP, loadSettings, SettingsError, wantsCheck, wantsHelp } from '../config/load.ts';
+import { openTlsFiles } from '../config/open-tls-files.ts';
 import { closeToOthers } from '../config/private-files.ts';
 import type { Settings } from '../config/settings.ts';
 import { compileStoredItem } from '../config/stored-item.ts';
+import { databaseTlsFiles, openTransports } from '../config/transport.ts';
 import { SchemaError } from '../contracts/compile.ts';
 import { readContracts } from '../contracts/load.ts';
 import type { Adapter, Connected, PartyMeans } from '../contracts/ports/adapter.ts';
@@ -27,7 +29,7 @@ import type { CertificateTypes } from '../contracts/ports/item.ts';
 import { type Logger, silent } from '../contracts/ports/logger.ts';
 import type { OnceValues } from '../contracts/ports/once-values.ts';
 import { EVERY_LANE, PUBLIC_EVENTS, type Store } from '../contracts/ports/store.ts';
-import { TlsFilesError, type TlsFilesParts, WatchedTlsFiles } from '../contracts/tls-files.ts';
+import type { TlsFiles, WatchedTlsFiles } from '../contracts/tls-files.ts';
 import { within } from '../contracts/within.ts';
 import { BrokerRefused } from './bus/connection.ts';
 import { EventRelay } from './bus/event-relay.ts';
@@ -109,8 +111,23 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
       field,
     });
 
-  const tlsFiles = serverTls(settings.tls, { place: 'tls', clock, log });
-  if (tlsFiles !== undefined) closeLater('certificate files', () => tlsFiles.close());
+  const filesOpened = (files: TlsFiles | undefined, place: string): WatchedTlsFiles | undefined => {
+    const made = openTlsFiles(files, { place, clock, log });
+    if (made !== undefined) closeLater(`certificate files of ${place}`, () => made.close());
+    return made;
+  };
+  const tlsFiles = filesOpened(filesOf(settings.tls), 'tls');
+  const { databaseUrl, database, dataDir } = settings;
+  const databaseTls = filesOpened(databaseTlsFiles(databaseUrl, database.tls), 'database.tls');
+  const busTls = filesOpened(settings.bus.tls, 'bus.tls');
+  for (const { setting, host } of await openTransports(settings))
+    log.warn(
+      'a connection to another machine goes without TLS: whoever is on the way reads and changes what it carries',
+      {
+        setting,
+        host,
+      },
+    );
   const hashOf = hashingHolders(settings.holderHashKey);
   // Settings are judged before anything is opened; the parties are called, and ask the store, only after that.
   const shared: Pick<Coordination, 'claim' | 'unclaim' | 'keep' | 'kept' | 'reserve'> & OnceValues = {
@@ -154,10 +171,10 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
   // Other nodes may wake this one before it is all there.
   let delivery: Delivery | undefined;
   let events: EventRelay | undefined;
-  const { databaseUrl, database, dataDir } = settings;
   await closeToOthers(dataDir, log);
   const found = await openStore({
     ...(databaseUrl === undefined ? { dataDir } : { databaseUrl, database }),
+    tls: databaseTls,
     inStep,
     clock,
     log,
@@ -199,6 +216,7 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
       ? undefined
       : await rabbitBus({
           url: settings.amqpUrl,
+          tls: busTls,
           prefix: settings.bus.prefix,
           clock,
           log,
@@ -403,15 +421,8 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
   };
 }
 
-/** @throws SettingsError with every mistake of the files */
-function serverTls(tls: Settings['tls'], parts: TlsFilesParts): WatchedTlsFiles | undefined {
-  if (tls === undefined) return undefined;
-  try {
-    return new WatchedTlsFiles({ cert: tls.cert, key: tls.key, ca: tls.clientCa }, parts);
-  } catch (error) {
-    throw error instanceof TlsFilesError ? new SettingsError(error.mistakes) : error;
-  }
-}
+const filesOf = (tls: Settings['tls']): TlsFiles | undefined =>
+  tls && { cert: tls.cert, key: tls.key, ca: tls.clientCa };
 
 /** Mistakes of several kinds of files at once, one line each: file, place, what is wrong. */
 class ConfigurationError extends Error {
@@ -527,7 +538,12 @@ function connect(
 async function check(settings: Settings): Promise<string> {
   const { connected, current } = await configured(settings, { clock: wallClock, log: silent });
   await Promise.all(connected.map(({ adapter }) => adapter.close()));
-  serverTls(settings.tls, { place: 'tls', clock: wallClock, log: silent })?.close();
+  for (const [place, files] of [
+    ['tls', filesOf(settings.tls)],
+    ['database.tls', databaseTlsFiles(settings.databaseUrl, settings.database.tls)],
+    ['bus.tls', settings.bus.tls],
+  ] as const)
+    openTlsFiles(files, { place, clock: wallClock, log: silent })?.close();
   const [items, parties] = [current.list().length, connected.length];
   return `事项 ${items} 个、已配置部门 ${parties} 个，配置无误 / ${items} items, ${parties} parties: all is well`;
 }

@@ -3,7 +3,9 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { loadOwnerUrl, loadSettings, SettingsError } from '../config/load.ts';
+import { openTlsFiles } from '../config/open-tls-files.ts';
 import { closeToOthers } from '../config/private-files.ts';
+import { databaseTlsFiles } from '../config/transport.ts';
 import { wallClock } from '../contracts/ports/clock.ts';
 import { makeLog } from './observe/log.ts';
 import { type MigratedStore, migrateStore } from './store/migrate-store.ts';
@@ -55,6 +57,13 @@ async function main(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<nu
     if (url === undefined && options.role !== undefined)
       throw new SettingsError(['--role: the embedded store has no roles; set MIGRATE_DATABASE_URL']);
     if (url === undefined) await closeToOthers(settings.dataDir, log);
+    await using opened = new AsyncDisposableStack();
+    const tls = openTlsFiles(databaseTlsFiles(url, settings.database.tls), {
+      place: 'database.tls',
+      clock: wallClock,
+      log,
+    });
+    opened.defer(() => tls?.close());
     const place =
       url === undefined
         ? { dataDir: settings.dataDir }
@@ -64,6 +73,7 @@ async function main(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<nu
       await migrateStore(place, role, {
         clock: wallClock,
         log,
+        tls,
         progress: {
           begins: (name) => console.log(`${name} …`),
           ended: (name) => console.log(`${name} 完成 done`),

@@ -13,8 +13,9 @@ import type { TLSSocket } from 'node:tls';
 import axios from 'axios';
 import { countOf } from '../../contracts/count.ts';
 import { Fault } from '../../contracts/ports/fault.ts';
+import { verifiedTls } from '../../contracts/tls-files.ts';
 import { notConnected } from './not-connected.ts';
-import { CHECKED, type Handshake, handshake, lateRefusal, tlsOptions, type WireTls } from './tls.ts';
+import { type Handshake, handshake, lateRefusal, tlsOptions, type WireTls } from './tls.ts';
 import type { Exchange, HttpRequest, HttpWire } from './wire.ts';
 
 /** Node's codes for "nobody took a byte": the address or the port failed. */
@@ -140,7 +141,7 @@ class Pools {
   }
 
   #made(): { readonly kept: Agents; readonly own: Agents } {
-    const tls = this.#tls === undefined ? CHECKED : tlsOptions(this.#tls);
+    const tls = this.#tls === undefined ? verifiedTls({}) : tlsOptions(this.#tls);
     const agents = (options: AgentOptions): Agents => ({
       httpAgent: new HttpAgent(options),
       httpsAgent: new CheckedAgent({ ...options, ...tls }),

@@ -1,7 +1,7 @@
 import type { ConnectionOptions, TLSSocket } from 'node:tls';
 import type { Reason } from '../../contracts/ports/envelope.ts';
 import { Fault } from '../../contracts/ports/fault.ts';
-import type { WatchedTlsFiles } from '../../contracts/tls-files.ts';
+import { verifiedTls, type WatchedTlsFiles } from '../../contracts/tls-files.ts';
 import { notConnected } from './not-connected.ts';
 
 /** How a party is reached over TLS. A connection made later uses what stands in the files then. */
@@ -12,19 +12,9 @@ export interface WireTls {
   readonly serverName?: string | undefined;
 }
 
-/** No setting, and nothing of the environment, turns the check off or takes an older version. */
 export function tlsOptions({ files, serverName }: WireTls): ConnectionOptions {
-  const { ca, cert, key } = files.contents;
-  return {
-    ...CHECKED,
-    ...(ca === undefined ? {} : { ca }),
-    ...(cert === undefined ? {} : { cert }),
-    ...(key === undefined ? {} : { key }),
-    ...(serverName === undefined ? {} : { servername: serverName }),
-  };
+  return { ...verifiedTls(files.contents), ...(serverName === undefined ? {} : { servername: serverName }) };
 }
-
-export const CHECKED = { rejectUnauthorized: true, minVersion: 'TLSv1.2' } as const satisfies ConnectionOptions;
 
 export interface Handshake {
   /** Ends the wait. */

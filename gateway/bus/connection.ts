@@ -1,6 +1,7 @@
 import { type ChannelModel, connect } from 'amqplib';
 import type { Clock } from '../../contracts/ports/clock.ts';
 import type { Logger } from '../../contracts/ports/logger.ts';
+import { verifiedTls, type WatchedTlsFiles } from '../../contracts/tls-files.ts';
 import { within } from '../../contracts/within.ts';
 
 export type { Channel, ChannelModel, ConfirmChannel, ConsumeMessage, GetMessage, Options } from 'amqplib';
@@ -16,6 +17,8 @@ export interface ConnectionParts {
   readonly name: string;
   readonly clock: Clock;
   readonly log: Logger;
+  /** With an address that begins with amqps://; a connection made later uses what stands in the files then. */
+  readonly tls?: Pick<WatchedTlsFiles, 'contents'> | undefined;
   /** Builds what lives on a new connection. When it rejects, the connection is dropped and made anew. */
   readonly up: (model: ChannelModel) => Promise<void>;
   /** The connection is gone, and all that lived on it. */
@@ -101,7 +104,7 @@ export class Connection {
   }
 
   async #connect(): Promise<unknown> {
-    const { name, clock, log, up } = this.#parts;
+    const { name, clock, log, up, tls } = this.#parts;
     this.#state = 'connecting';
     const cut = new AbortController();
     this.#cut = cut;
@@ -110,7 +113,7 @@ export class Connection {
     const stopTimer = clock.after(CONNECT_MS, () => cut.abort());
     try {
       const socket = { signal: cut.signal, noDelay: true, clientProperties: { connection_name: name } };
-      model = await connect(this.#url.href, socket);
+      model = await connect(this.#url.href, { ...socket, ...verifiedTls(tls?.contents ?? {}) });
     } catch (error) {
       const failed = cut.signal.aborted ? new Error(`no connection within ${CONNECT_MS} ms`) : this.#explained(error);
       cut.abort();

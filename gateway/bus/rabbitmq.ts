@@ -6,7 +6,7 @@ import type { NewsCarrier } from '../../contracts/ports/news.ts';
 import type { EventExchange } from '../../contracts/ports/public-event.ts';
 import type { DeliveryStore } from '../../contracts/ports/store.ts';
 import { within } from '../../contracts/within.ts';
-import { type Channel, Connection } from './connection.ts';
+import { type Channel, Connection, type ConnectionParts } from './connection.ts';
 import { ConsumedLane, type Ignored } from './consumed-lane.ts';
 import { TopicExchange } from './event-exchange.ts';
 import { LONGEST, PROPERTIES, write } from './lease-message.ts';
@@ -15,6 +15,8 @@ import { NotTaken, type Outgoing, Publisher, Unroutable } from './publisher.ts';
 
 export interface RabbitParts {
   readonly url: string;
+  /** With an address that begins with amqps://. */
+  readonly tls?: ConnectionParts['tls'];
   /** Every exchange and queue begins with it: several gateways may share a virtual host. */
   readonly prefix: string;
   readonly clock: Clock;
@@ -59,6 +61,7 @@ const LANE = /^[a-z][a-z0-9-]{1,30}$/;
  */
 export async function rabbitBus({
   url,
+  tls,
   prefix,
   clock,
   log,
@@ -95,6 +98,7 @@ export async function rabbitBus({
 
   const publishing = new Connection({
     url,
+    tls,
     name: `${prefix} publishing`,
     clock,
     log,
@@ -111,6 +115,7 @@ export async function rabbitBus({
 
   const consuming = new Connection({
     url,
+    tls,
     name: `${prefix} consuming`,
     clock,
     log,

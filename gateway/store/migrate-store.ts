@@ -4,7 +4,7 @@ import type { Clock } from '../../contracts/ports/clock.ts';
 import type { Logger } from '../../contracts/ports/logger.ts';
 import { keepFor } from './ledger-deletion.ts';
 import { type MigrationProgress, migrate } from './migrations.ts';
-import { type PostgresOptions, postgres } from './postgres.ts';
+import { type DatabaseTls, type PostgresOptions, postgres } from './postgres.ts';
 import { grantRights, type Standing, standingOf } from './rights.ts';
 import { sqlite } from './sqlite.ts';
 import type { Tables } from './tables.ts';
@@ -33,7 +33,15 @@ export interface MigratedStore {
 export async function migrateStore(
   place: Place,
   role: string | undefined,
-  { progress, ...means }: { readonly clock: Clock; readonly log: Logger; readonly progress: MigrationProgress },
+  {
+    progress,
+    ...means
+  }: {
+    readonly clock: Clock;
+    readonly log: Logger;
+    readonly progress: MigrationProgress;
+    readonly tls?: DatabaseTls | undefined;
+  },
 ): Promise<MigratedStore> {
   const dialect =
     'dataDir' in place

@@ -25,7 +25,7 @@ import { migrate, withoutRights } from './migrations.ts';
 import { makeNonces } from './nonces.ts';
 import { makeOutcomes } from './outcome.ts';
 import type { StoreParts } from './parts.ts';
-import { type PostgresOptions, postgres } from './postgres.ts';
+import { type DatabaseTls, type PostgresOptions, postgres } from './postgres.ts';
 import { makePublicEvents } from './public-events.ts';
 import { caseReader, makeReads } from './reads.ts';
 import { standingOf } from './rights.ts';
@@ -53,6 +53,8 @@ interface StoreOptions {
   readonly publicly?: Publicly | undefined;
   /** Days that the ledger keeps its rows at least; left out: as many as were set before. */
   readonly ledgerDays?: number | undefined;
+  /** Absent: the database is spoken to without TLS, whatever its address says. */
+  readonly tls?: DatabaseTls | undefined;
 }
 
 /** `dataDir`: the folder, in which the file is `onewindow.db`; made when it is not there. */

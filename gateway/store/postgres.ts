@@ -1,10 +1,13 @@
 import { createHash, randomBytes } from 'node:crypto';
+import { isIP } from 'node:net';
 import type { Writable } from 'node:stream';
+import type { ConnectionOptions } from 'node:tls';
 import { CompiledQuery, PostgresDialect, type PostgresPool, type PostgresPoolClient, sql } from 'kysely';
 import pg from 'pg';
 import type { Clock } from '../../contracts/ports/clock.ts';
 import type { Logger } from '../../contracts/ports/logger.ts';
 import { EVERY_LANE } from '../../contracts/ports/store.ts';
+import type { WatchedTlsFiles } from '../../contracts/tls-files.ts';
 import { within } from '../../contracts/within.ts';
 import type { BetweenNodes, StoreDialect } from './dialect.ts';
 import { NotOpened, Unavailable } from './unavailable.ts';
@@ -15,6 +18,9 @@ export interface PostgresOptions {
   readonly statementTimeoutMs: number;
   readonly lockTimeoutMs: number;
 }
+
+/** TLS of the database's connections; one made later uses what stands in the files then. */
+export type DatabaseTls = Pick<WatchedTlsFiles, 'contents'>;
 
 /** Of PostgreSQL, https://www.postgresql.org/docs/current/errcodes-appendix.html */
 const UNAVAILABLE = /^(08|53|57P0[1-5]|57014|25006|25P03|58)/;
@@ -79,10 +85,12 @@ const MIGRATION_LOCK_MS = 10_000;
 export async function postgres(
   url: string,
   options: PostgresOptions,
-  means: { readonly clock: Clock; readonly log: Logger },
+  means: { readonly clock: Clock; readonly log: Logger; readonly tls?: DatabaseTls | undefined },
 ): Promise<StoreDialect> {
   const settings = {
-    connectionString: url,
+    connectionString: withoutTls(url),
+    // Said in any case: pg would look for it in the address, and in the environment.
+    ssl: means.tls === undefined ? false : tlsOf(url, means.tls),
     types,
     // A listener says nothing for days: only so is a peer noticed that went without a goodbye.
     keepAlive: true,
@@ -147,6 +155,35 @@ export async function postgres(
     alone: false,
     again: (error) => AGAIN.has(codeOf(error instanceof Unavailable ? error.cause : error)),
     between: between(pool, settings, means),
+  };
+}
+
+/** What an address says of TLS is for whoever reads the settings to judge; pg would prefer it to ours. */
+function withoutTls(url: string): string {
+  const [place = '', ...query] = url.split('?');
+  const params = new URLSearchParams(query.join('?'));
+  const names = [...params.keys()].filter((name) => name.startsWith('ssl') || name === 'uselibpqcompat');
+  for (const name of names) params.delete(name);
+  return names.length === 0 ? url : params.size === 0 ? place : `${place}?${params}`;
+}
+
+function tlsOf(url: string, tls: DatabaseTls): ConnectionOptions {
+  // pg names the host to the check only where it is a name.
+  const host = URL.canParse(url) ? new URL(url).hostname.replace(/^\[|\]$/g, '') : '';
+  return {
+    rejectUnauthorized: true,
+    minVersion: 'TLSv1.2',
+    ...(isIP(host) === 0 ? {} : { host }),
+    // Read for each connection.
+    get ca() {
+      return tls.contents.ca;
+    },
+    get cert() {
+      return tls.contents.cert;
+    },
+    get key() {
+      return tls.contents.key;
+    },
   };
 }
 
