@@ -150,3 +150,27 @@ test('a contract file that is none, and one that cannot be compiled, are told in
     assert.ok(astray.told.includes(`  ${name}: refers to common@7`), astray.told);
   assert.doesNotMatch(astray.told, /\n\s+at /);
 });
+
+test('a start warns of a database and a broker on another machine that are spoken to without TLS', async (t) => {
+  const folder = await mkdtemp(path.join(tmpdir(), 'onewindow-start-'));
+  t.after(() => rm(folder, { recursive: true, force: true }));
+  const CONFIG = path.join(folder, 'settings.json');
+  await writeFile(CONFIG, JSON.stringify({ database: { connectTimeoutMs: 200 } }));
+  const env = {
+    ...process.env,
+    // Of TEST-NET-1, where nobody is: RFC 5737.
+    DATABASE_URL: 'postgres://gateway:geheim@192.0.2.1/onewindow',
+    AMQP_URL: 'amqp://gateway:geheim@192.0.2.2/onewindow',
+    PORT: '0',
+    DATA_DIR: path.join(folder, 'data'),
+    CONFIG,
+    LOG_LEVEL: 'warn',
+  };
+  const child = spawn(process.execPath, [MAIN], { env, stdio: ['ignore', 'pipe', 'pipe'], timeout: 120_000 });
+  const [out, told] = await Promise.all([text(child.stdout), text(child.stderr)]);
+  const lines = (out + told).split('\n').filter((line) => line.includes('goes without TLS'));
+  assert.equal(lines.length, 2, out + told);
+  assert.match(lines[0] ?? '', /databaseUrl.*192\.0\.2\.1/);
+  assert.match(lines[1] ?? '', /amqpUrl.*192\.0\.2\.2/);
+  assert.doesNotMatch(out + told, /geheim/);
+});

@@ -121,13 +121,10 @@ export async function start(settings: Settings, means: Means = {}): Promise<Gate
   const databaseTls = filesOpened(databaseTlsFiles(databaseUrl, database.tls), 'database.tls');
   const busTls = filesOpened(settings.bus.tls, 'bus.tls');
   for (const { setting, host } of await openTransports(settings))
-    log.warn(
-      'a connection to another machine goes without TLS: whoever is on the way reads and changes what it carries',
-      {
-        setting,
-        host,
-      },
-    );
+    log.warn('a connection to another machine goes without TLS', {
+      setting,
+      host,
+    });
   const hashOf = hashingHolders(settings.holderHashKey);
   // Settings are judged before anything is opened; the parties are called, and ask the store, only after that.
   const shared: Pick<Coordination, 'claim' | 'unclaim' | 'keep' | 'kept' | 'reserve'> & OnceValues = {
