@@ -103,6 +103,7 @@ async function tested(some: readonly string[], more: Record<string, string> = {}
     concurrency: Math.max(2, availableParallelism()),
     timeout: FILE_MS,
     signal: overtime.signal,
+    execArgv: ['--import', new URL('support/exit.ts', import.meta.url).href],
     env: { ...env, ...more },
   });
   stream.on('test:dequeue', ({ file, nesting }) => {
