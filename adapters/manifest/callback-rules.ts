@@ -47,10 +47,15 @@ export function pushMistakes(
 /** Pushes that nobody signed, as a verification sees them: with nothing where it looks for a signature, and with something. */
 function unsigned({ request, reply }: NamesUsed): readonly object[] {
   const given = { method: 'POST', path: '/', headers: {}, query: {}, bytes: Buffer.from('x') };
-  return [
-    { now: 0, text: 'x', replies: {}, reply: {}, request: given },
-    { now: 0, text: 'x', replies: {}, reply: filled({}, reply), request: filled(given, request) },
-  ];
+  // Short and long, of JSON and XML: what looks only at how a push is made is shown one that is made so.
+  const texts = ['x', '{"a":"b"}', '<a>b</a>', 'x'.repeat(4_096), JSON.stringify({ a: 'x'.repeat(4_096) })];
+  return texts.flatMap((text) => {
+    const bytes = Buffer.from(text);
+    return [
+      { now: 0, text, replies: {}, reply: {}, request: { ...given, bytes } },
+      { now: 0, text, replies: {}, reply: filled({}, reply), request: filled({ ...given, bytes }, request) },
+    ];
+  });
 }
 
 /** With a text at the end of each path at which there is nothing. */
@@ -127,8 +132,11 @@ function valueAt(value: Json | undefined, path: readonly string[]): Json | undef
   return at;
 }
 
-const isBlank = (value: Json | undefined): boolean =>
-  value === undefined ||
-  value === null ||
-  (typeof value === 'string' && value.trim() === '') ||
-  (typeof value === 'object' && Object.keys(value).length === 0);
+/** Nothing that can be seen, or nothing at all: also as one of several, each of which would do as a key. */
+function isBlank(value: Json | undefined): boolean {
+  if (value === undefined || value === null) return true;
+  if (typeof value === 'string') return /^[\s\p{C}]*$/u.test(value);
+  if (typeof value !== 'object') return false;
+  const inside = Object.values(value);
+  return inside.length === 0 || inside.some(isBlank);
+}

@@ -195,6 +195,28 @@ describe('who pushes is proved', () => {
     );
   });
 
+  test('what is proved in other bytes is the same push: with a mark in front, in another encoding, with other blanks', async () => {
+    const overText = await adapterOf({ read: { as: 'json', encoding: 'auto' } });
+    const text = JSON.stringify({ key: 'k-01', means: 'filed', slices: '八片面包' });
+    const name = async (adapter: Adapter, bytes: Uint8Array | string, signed = text) => {
+      const { kept, reply } = await push(adapter, bytes, { 'x-sign': hmac(signed) });
+      assert.deepEqual([kept.length, reply.status], [1, 200]);
+      return kept[0]?.dedupe;
+    };
+    const first = await name(overText, text);
+    assert.equal(await name(overText, Buffer.concat([Buffer.from([0xef, 0xbb, 0xbf]), Buffer.from(text)])), first);
+    assert.equal(await name(overText, iconv.encode(text, 'gb18030')), first);
+    const other = text.replace('八', '九');
+    assert.notEqual(await name(overText, other, other), first);
+
+    const overReply = await adapterOf({ verify: '$hmacSm3(reply.slices, settings.pushKey) = reply.sign' });
+    const body = { key: 'k-01', means: 'filed', slices: '8', sign: hmac('8') };
+    const second = await name(overReply, JSON.stringify(body));
+    assert.equal(await name(overReply, ` ${JSON.stringify(body, null, 2)}\n`), second);
+    // Two stages under one signature are two pushes.
+    assert.notEqual(await name(overReply, JSON.stringify({ ...body, key: 'k-02' })), second);
+  });
+
   test('a name that is longer than a name is kept by its digest', async () => {
     const adapter = await adapterOf({ dedupe: 'reply.slices' });
     const named = async (slices: string) =>
@@ -213,6 +235,7 @@ describe('who pushes is proved', () => {
       'request.headers."x-sign" = "let me in"',
       '$md5(text) = request.headers."x-sign"',
       'settings.pushKey = settings.pushKey',
+      'settings.pushKey = settings.pushKey and $length(text) > 5',
       '$exists(settings.pushKey)',
       'settings.pushKey != request.headers."x-sign"',
       'settings.pushKey = request.headers."x-sign" or true',
@@ -257,7 +280,7 @@ describe('who pushes is proved', () => {
     const GIVEN = { baseUrl: 'http://127.0.0.1:1', pushKey: 'k' };
     assert.deepEqual(settingsMistakes(party, GIVEN), []);
     assert.deepEqual(settingsMistakes(party, { ...GIVEN, apiSecret: 's' }), []);
-    for (const blank of ['', ' ', '\t\n', '\u3000']) {
+    for (const blank of ['', ' ', '\t\n', '\u3000', '\u200b', '\ufeff \u2060']) {
       assert.deepEqual(settingsMistakes(party, { ...GIVEN, pushKey: blank }), [
         ['/pushKey', 'emptyKey', '不得为空：推送以此验签'],
       ]);
@@ -265,6 +288,14 @@ describe('who pushes is proved', () => {
         ['/apiSecret', 'emptyKey', '密钥不得为空'],
       ]);
     }
+    const several = await load(
+      { verify: '$hmacSm3(text, settings.keys[0]) = request.headers."x-sign"' },
+      { keys: { type: 'array', items: { type: 'string' } } },
+    );
+    for (const keys of [[''], ['a', ' '], []])
+      assert.deepEqual(settingsMistakes(several, { ...GIVEN, keys }), [
+        ['/keys', 'emptyKey', '不得为空：推送以此验签'],
+      ]);
     // One that may be left out, and proves pushes, may not be.
     const other = await load(
       { verify: '$hmacSm3(text, settings.keys.push) = request.headers."x-sign"' },

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { canonicalJson } from '../../contracts/canonical.ts';
 import { type Mapping, MappingError } from '../../contracts/mapping.ts';
 import type { Call, Inbox, RawReply, RawRequest } from '../../contracts/ports/adapter.ts';
 import type { Json, Message, Party } from '../../contracts/ports/envelope.ts';
@@ -71,15 +72,21 @@ export async function takePush(
     return proved ? reply : { ...reply, unverified: true };
   }
 
-  /** The same bytes are the same push, whatever else comes with them: signed once, it says its word once. */
-  function digest(): string {
-    return createHash('sha256').update(body).digest('hex');
+  /**
+   * The name of a push that has no other: of what is proved, as it is understood. The same text in other bytes, or with a mark in front of it, proves as much, and
+   * is the same push: signed once, it says its word once.
+   */
+  function digest({ text, reply }: Understood): string {
+    const { request: proved, text: ofText } = callback.proof;
+    const ofBytes = proved.some(([first]) => first === undefined || first === 'bytes');
+    const said = ofBytes ? body : ofText && text !== undefined ? text : canonicalJson(reply);
+    return createHash('sha256').update(said).digest('hex');
   }
 
-  async function tellChanges(done: Done, input: object): Promise<void> {
+  async function tellChanges(done: Done, input: Understood): Promise<void> {
     const changes = changesOf(await made(() => expected(callback.changed)(input, caller.line.functions)));
     // A push of a result may have a name that one of a change has not: then its bytes are its name.
-    const unnamed = { at: 0, dedupe: digest() };
+    const unnamed = { at: 0, dedupe: digest(input) };
     const { dedupe } = await named({ at: undefined, dedupe: callback.dedupe }, done, caller.meanings, unnamed).catch(
       () => unnamed,
     );
@@ -87,13 +94,19 @@ export async function takePush(
   }
 
   /** What they say about something they were given. */
-  async function tell(done: Done, input: object): Promise<void> {
+  async function tell(done: Done, input: Understood): Promise<void> {
     const answer = await caller.meanings.answer(callback.answer, done);
     if (answer === undefined) return;
     const about = aboutOf(await made(() => expected(callback.about)(input, caller.line.functions)));
-    const otherwise = { at: caller.line.clock.now(), dedupe: digest() };
+    const otherwise = { at: caller.line.clock.now(), dedupe: digest(input) };
     await inbox.accept({ from: party, about, ...(await named(callback, done, caller.meanings, otherwise)), answer });
   }
+}
+
+/** A push as mappings see it. */
+interface Understood {
+  readonly text?: string;
+  readonly reply: Json;
 }
 
 const CONTENT_TYPE = ['headers', 'content-type'];
