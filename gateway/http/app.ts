@@ -188,7 +188,8 @@ function begins({ metrics, log, trusted }: Pick<AppParts, 'metrics' | 'log' | 't
     response.setHeader('traceparent', locals.traceparent);
     response.setHeader('Cache-Control', 'no-store');
     response.once('close', () => {
-      const seconds = (performance.now() - began) / 1000;
+      // To the microsecond: what stands behind it is noise, and its digits look like anybody's number.
+      const seconds = Math.round((performance.now() - began) * 1_000) / 1_000_000;
       // 499, as others call it: the caller did not wait.
       const status = response.writableFinished ? response.statusCode : 499;
       const { caller, act, address, route, traceparent, problem } = locals;
