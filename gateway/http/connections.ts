@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Logger } from '../../contracts/ports/logger.ts';
 import { type IsTrusted, networkOf, plainAddress } from './address.ts';
+import type { Locals } from './route.ts';
 
 export interface ConnectionLimits {
   /** Of all callers together. */
@@ -16,6 +17,8 @@ interface Connection {
   readonly exchanges: Map<IncomingMessage, ServerResponse>;
   /** Its last exchange has ended, and no other has begun; or it has not sent a whole head yet. */
   idle: boolean;
+  /** A signed request came over it. */
+  proved: boolean;
   /** ms on the monotonic clock: since when it is what it is. */
   since: number;
 }
@@ -26,7 +29,7 @@ const QUIET_MS = 60_000;
 /**
  * The sockets of one server, and which of them gives way when there are too many: whoever opens a connection and does not send a whole request takes the place
  * only until another needs it. Half-sent heads, half-sent bodies and answers that nobody reads give way first, the oldest of the address that has most; then idle
- * connections. What is being worked on never does.
+ * connections, those of signed callers last. What is being worked on never does.
  */
 export class Connections {
   readonly #limits: ConnectionLimits;
@@ -63,7 +66,7 @@ export class Connections {
       }
       this.#tell('connections are at their limit: the oldest unfinished one was closed', network);
     }
-    const connection = { socket, network, exchanges: new Map(), idle: false, since: performance.now() };
+    const connection = { socket, network, exchanges: new Map(), idle: false, proved: false, since: performance.now() };
     const name = nameOf(socket);
     this.#byNetwork.set(network, ofNetwork.add(connection));
     this.#bySocket.set(name, connection);
@@ -78,6 +81,7 @@ export class Connections {
     connection.idle = false;
     connection.since = performance.now();
     const over = (): void => {
+      connection.proved ||= isProved(response);
       connection.exchanges.delete(request);
       connection.idle = connection.exchanges.size === 0;
       connection.since = performance.now();
@@ -134,8 +138,11 @@ export class Connections {
 
 const nameOf = ({ remoteAddress, remotePort }: Socket): string => `${remoteAddress} ${remotePort}`;
 
-/** Idle ones last: their caller has sent whole requests before. */
-const rank = ({ idle }: Connection): number => (idle ? 1 : 0);
+/** Idle ones later, since their caller has sent whole requests before; last of all those over which somebody has proved who they are. */
+const rank = ({ idle, proved }: Connection): number => (idle ? (proved ? 2 : 1) : 0);
+
+const isProved = (response: ServerResponse & { readonly locals?: Partial<Locals> }): boolean =>
+  response.locals?.caller !== undefined;
 
 /** Nothing that was sent whole is being worked on. An answer that is written and not read holds nobody's work either. */
 function mayGiveWay({ exchanges }: Connection): boolean {

@@ -130,6 +130,30 @@ describe('nobody takes the door away from others', () => {
     await server.stop(0);
   });
 
+  test('the connection that a signed caller keeps open gives way last', async () => {
+    const server = await listening(api.app, { limits: { connections: 20, connectionsPerAddress: 20 } });
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    const call = () =>
+      new Promise<boolean>((resolve, reject) => {
+        const headers = headersNow(api, 'GET', '/v1/items');
+        const request = httpRequest(`${server.url}/v1/items`, { agent, headers }, (response) => {
+          assert.equal(response.statusCode, 200);
+          response.resume().on('end', () => resolve(request.reusedSocket));
+        });
+        request.on('error', reject);
+        request.end();
+      });
+    assert.equal(await call(), false);
+    for (let round = 0; round < 3; round += 1) {
+      const strangers = await openedAll(server.port, 60, 'GET /livez HTTP/1.1\r\nHost: x\r\n\r\n');
+      await until(() => gone(strangers) >= 40 || undefined, 10_000, 'those beyond the limit are gone');
+      assert.equal(await call(), true);
+      for (const socket of strangers) socket.destroy();
+    }
+    agent.destroy();
+    await server.stop(0);
+  });
+
   test('a body that never ends ends with the time of a request', async () => {
     const server = await listening(api.app, { limits: { headersMs: 1_000, requestMs: 2_000 } });
     const head = Object.entries(headersNow(api, 'POST', '/v1/cases', { body: {} })).map(
