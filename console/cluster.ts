@@ -16,9 +16,9 @@ import { PRIVATE } from '../config/private-files.ts';
 import { countOf } from '../contracts/count.ts';
 import type { Filing } from '../contracts/ports/simulator.ts';
 import { begun, type Engines, lacking } from '../test/support/engines.ts';
-import { freePort } from '../test/support/free-port.ts';
 import { balancer } from './balancer.ts';
 import { Client, demoApp } from './client.ts';
+import { freePort } from './free-port.ts';
 import * as story from './story.ts';
 
 const HELP = `一窗总线 · 多节点 Onewindow on several nodes

@@ -3,9 +3,7 @@
  * everything it claims was checked.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { randomInt } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -14,6 +12,7 @@ import { stripVTControlCharacters, styleText } from 'node:util';
 import { PRIVATE } from '../config/private-files.ts';
 import type { Filing, Mood } from '../contracts/ports/simulator.ts';
 import { Client, demoApp } from './client.ts';
+import { freePort } from './free-port.ts';
 import * as story from './story.ts';
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
@@ -102,21 +101,6 @@ async function until<T>(
 }
 
 // ── The two processes ───────────────────────────────────────────────────────────────────────────────────────────
-
-/** Below the range that the system gives to outgoing connections: the gateway is killed and started again on it. */
-async function freePort(): Promise<number> {
-  for (;;) {
-    const wanted = randomInt(12_000, 32_000);
-    const server = createServer();
-    const free = await new Promise<boolean>((resolve) => {
-      server.once('error', () => resolve(false));
-      server.listen(wanted, '127.0.0.1', () => resolve(true));
-    });
-    if (!free) continue;
-    await new Promise((resolve) => server.close(resolve));
-    return wanted;
-  }
-}
 
 const folder = await mkdtemp(path.join(tmpdir(), 'onewindow-demo-'));
 const [port, simPort] = [await freePort(), await freePort()];

@@ -25,10 +25,6 @@ export class BodyMemory {
     this.#limit = limit;
   }
 
-  get bytes(): number {
-    return this.#bytes;
-  }
-
   /** Counts what comes of this request until its answer is out. `dropped` is called when it has to give way. */
   hold(request: IncomingMessage, response: ServerResponse, network: string, dropped: (why: Unfit) => void): void {
     const held: Held = {

@@ -15,7 +15,7 @@ interface Connection {
   readonly socket: Socket;
   readonly network: string;
   readonly exchanges: Map<IncomingMessage, ServerResponse>;
-  /** Its last exchange has ended, and no other has begun; or it has not sent a whole head yet. */
+  /** Its last exchange has ended, and no other has begun. One that has never sent a whole head is not idle, but unfinished. */
   idle: boolean;
   /** A signed request came over it. */
   proved: boolean;

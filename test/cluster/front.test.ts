@@ -11,8 +11,8 @@ import { text } from 'node:stream/consumers';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import defaults from '../../config/defaults.json' with { type: 'json' };
+import { freePort } from '../../console/free-port.ts';
 import { installed } from '../support/debian.ts';
-import { freePort } from '../support/free-port.ts';
 import { until } from '../support/world.ts';
 
 const NGINX = '/usr/sbin/nginx';

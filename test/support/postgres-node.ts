@@ -7,8 +7,8 @@ import path from 'node:path';
 import { setTimeout as rest } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import pg from 'pg';
+import { freePort } from '../../console/free-port.ts';
 import { installed } from './debian.ts';
-import { freePort } from './free-port.ts';
 
 const run = promisify(execFile);
 const VERSIONS = '/usr/lib/postgresql';

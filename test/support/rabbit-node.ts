@@ -7,8 +7,8 @@ import path from 'node:path';
 import { setTimeout as rest } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { connect } from 'amqplib';
+import { freePort } from '../../console/free-port.ts';
 import { installed } from './debian.ts';
-import { freePort } from './free-port.ts';
 
 const run = promisify(execFile);
 /** Debian's own `rabbitmq-server` insists on its own user and folders; the script beneath it does not. */

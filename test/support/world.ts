@@ -6,12 +6,12 @@ import { loadSimulators } from '../../adapters/simulators.ts';
 import { loadSettings } from '../../config/load.ts';
 import type { Settings } from '../../config/settings.ts';
 import { Client, demoApp } from '../../console/client.ts';
+import { freePort } from '../../console/free-port.ts';
 import type { JsonObject, Party } from '../../contracts/ports/envelope.ts';
 import type { LogFields, Logger } from '../../contracts/ports/logger.ts';
 import type { Filing, Simulator } from '../../contracts/ports/simulator.ts';
 import { type Gateway, type Means, start } from '../../gateway/main.ts';
 import { begun, type Engines, enginesNamed } from './engines.ts';
-import { freePort } from './free-port.ts';
 
 export { freePort };
 

@@ -4,6 +4,7 @@ import { createServer } from 'node:net';
 /** Below the range that the system gives to outgoing connections, or one of those might take it between this look and its use. */
 const [LOWEST, HIGHEST] = [12_000, 32_000];
 
+/** A port of 127.0.0.1 on which nobody listens just now. */
 export async function freePort(): Promise<number> {
   for (;;) {
     const port = randomInt(LOWEST, HIGHEST);
